@@ -1,0 +1,305 @@
+using System.Runtime.CompilerServices;
+
+namespace Monitor.Block;
+
+/// <summary>The door: the root user of a node (an export, a job's side, a drive). Counts the requests inside and can be closed.</summary>
+/// <remarks>
+/// <para>One word holds the count of requests inside and, in its top bit, whether the door is closed: entering is one interlocked
+/// add, leaving another. A <see cref="DrainedSection"/> closes the door, waits for the count to reach zero, edits the graph and
+/// opens it again; who comes meanwhile waits outside. Closings nest (a count, changed in turns only).</para>
+/// <para>A job's copy is one operation: it uses <see cref="TryEnter"/> on every door it needs before its first read, works on
+/// <see cref="Node"/> directly, and calls <see cref="Exit"/> after its last write.</para>
+/// </remarks>
+public sealed class BlockBackend : IBlockParent
+{
+    private const int Closed = 1 << 30;
+
+    private readonly string _description;
+    private int _state;
+    private int _closings;
+    private BlockChild? _root;
+    private TaskCompletionSource? _opened;
+    private TaskCompletionSource? _empty;
+
+    /// <summary>Makes a backend without a node; <see cref="BlockGraph.AttachRoot"/> gives it one.</summary>
+    /// <param name="description">How error texts name it: <c>an unnamed block device</c>, <c>block device 'd'</c>.</param>
+    public BlockBackend(string description = "an unnamed block device") => _description = description;
+
+    /// <inheritdoc/>
+    public string Description => _description;
+
+    /// <summary>The edge to the node, if there is one.</summary>
+    public BlockChild? Root
+    {
+        get => _root;
+        internal set => _root = value;
+    }
+
+    /// <summary>The node below; only valid while attached.</summary>
+    public BlockNode Node => _root!.Node;
+
+    /// <summary>The guest-visible length in bytes.</summary>
+    public long SizeBytes => Node.SizeBytes;
+
+    /// <summary>Whether writes are refused: the node is read-only or the edge has no write permission.</summary>
+    public bool IsReadOnly => Node.IsReadOnly || (_root!.Used & BlockPermission.Write) == 0;
+
+    /// <summary>Called as a turn when the door closes (true) for the first time and opens (false) for the last.</summary>
+    public Action<bool>? DrainedChanged { get; set; }
+
+    /// <summary>Whether the door is closed now.</summary>
+    public bool IsDrained => _closings > 0;
+
+    /// <summary>Requests inside now.</summary>
+    public int InFlight => Volatile.Read(ref _state) & ~Closed;
+
+    /// <summary>Goes in if the door is open; every success needs one <see cref="Exit"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryEnter()
+    {
+        if ((Interlocked.Increment(ref _state) & Closed) == 0)
+        {
+            return true;
+        }
+
+        Exit();
+        return false;
+    }
+
+    /// <summary>Goes in, waiting outside while the door is closed; needs one <see cref="Exit"/>.</summary>
+    public ValueTask EnterAsync() => TryEnter() ? default : EnterLaterAsync();
+
+    /// <summary>Completes when the door is open; it may be closed again by then.</summary>
+    public Task WaitOpenAsync() => Volatile.Read(ref _opened)?.Task ?? Task.CompletedTask;
+
+    /// <summary>Goes out.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Exit()
+    {
+        if (Interlocked.Decrement(ref _state) == Closed)
+        {
+            Volatile.Read(ref _empty)?.TrySetResult();
+        }
+    }
+
+    /// <summary>Reads through the door. The range must lie within the size.</summary>
+    /// <exception cref="BlockIoException">Out of range (EIO), or the medium failed.</exception>
+    public ValueTask ReadAsync(long offset, Memory<byte> buffer)
+    {
+        if (!TryEnter())
+        {
+            return ReadLaterAsync(offset, buffer);
+        }
+
+        ValueTask request;
+        try
+        {
+            CheckRange(offset, buffer.Length);
+            request = Node.ReadAsync(offset, buffer);
+        }
+        catch
+        {
+            Exit();
+            throw;
+        }
+
+        return Leave(request);
+    }
+
+    /// <summary>Writes through the door. The range must lie within the size.</summary>
+    /// <exception cref="BlockIoException">Out of range (EIO), read-only (EPERM), or the medium failed.</exception>
+    public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags = BlockWriteFlags.None)
+    {
+        if (!TryEnter())
+        {
+            return WriteLaterAsync(offset, buffer, flags);
+        }
+
+        ValueTask request;
+        try
+        {
+            CheckWrite(offset, buffer.Length);
+            request = Node.WriteAsync(offset, buffer, flags);
+        }
+        catch
+        {
+            Exit();
+            throw;
+        }
+
+        return Leave(request);
+    }
+
+    /// <summary>Makes a range read as zeroes, through the door.</summary>
+    /// <exception cref="BlockIoException">Out of range (EIO), read-only (EPERM), not cheap with NoFallback (ENOTSUP), or the medium failed.</exception>
+    public async ValueTask WriteZeroesAsync(long offset, long length, BlockWriteFlags flags = BlockWriteFlags.None)
+    {
+        await EnterAsync().ConfigureAwait(false);
+        try
+        {
+            CheckWrite(offset, length);
+            await Node.WriteZeroesAsync(offset, length, flags).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    /// <summary>Says that a range is of no more use, through the door.</summary>
+    /// <exception cref="BlockIoException">Out of range (EIO), read-only (EPERM), or the medium failed.</exception>
+    public async ValueTask DiscardAsync(long offset, long length)
+    {
+        await EnterAsync().ConfigureAwait(false);
+        try
+        {
+            CheckWrite(offset, length);
+            await Node.DiscardAsync(offset, length).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    /// <summary>Makes every acknowledged write durable.</summary>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public async ValueTask FlushAsync()
+    {
+        await EnterAsync().ConfigureAwait(false);
+        try
+        {
+            await Node.FlushAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    /// <summary>What a reader sees over the range's first run, the backing chain included.</summary>
+    /// <exception cref="BlockIoException">Out of range (EIO), or the medium failed.</exception>
+    public async ValueTask<BlockStatus> MapAsync(long offset, long length)
+    {
+        await EnterAsync().ConfigureAwait(false);
+        try
+        {
+            CheckRange(offset, length);
+            return await BlockStatusWalk.StatusAsync(Node, offset, length).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    /// <summary>Closes the door once more; a turn.</summary>
+    internal void CloseDoor()
+    {
+        if (++_closings == 1)
+        {
+            Volatile.Write(ref _opened, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            Volatile.Write(ref _empty, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
+            if (Interlocked.Or(ref _state, Closed) == 0)
+            {
+                _empty.TrySetResult();
+            }
+
+            DrainedChanged?.Invoke(true);
+        }
+    }
+
+    /// <summary>Completes when nothing is inside; the door is closed.</summary>
+    internal Task WaitEmptyAsync() => _empty!.Task;
+
+    /// <summary>Takes back one closing; a turn.</summary>
+    internal void OpenDoor()
+    {
+        if (--_closings == 0)
+        {
+            Interlocked.And(ref _state, ~Closed);
+            TaskCompletionSource opened = _opened!;
+            Volatile.Write(ref _opened, null);
+            opened.SetResult();
+            DrainedChanged?.Invoke(false);
+        }
+    }
+
+    private void CheckRange(long offset, long length)
+    {
+        if (offset < 0 || length < 0 || offset > Node.SizeBytes - length)
+        {
+            throw new BlockIoException(Errno.EIO);
+        }
+    }
+
+    private void CheckWrite(long offset, long length)
+    {
+        CheckRange(offset, length);
+        if (IsReadOnly)
+        {
+            throw new BlockIoException(Errno.EPERM);
+        }
+    }
+
+    private ValueTask Leave(ValueTask request)
+    {
+        if (!request.IsCompleted)
+        {
+            return LeaveLaterAsync(request);
+        }
+
+        Exit();
+        return request;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask LeaveLaterAsync(ValueTask request)
+    {
+        try
+        {
+            await request.ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    private async ValueTask EnterLaterAsync()
+    {
+        do
+        {
+            await WaitOpenAsync().ConfigureAwait(false);
+        }
+        while (!TryEnter());
+    }
+
+    private async ValueTask ReadLaterAsync(long offset, Memory<byte> buffer)
+    {
+        await EnterLaterAsync().ConfigureAwait(false);
+        try
+        {
+            CheckRange(offset, buffer.Length);
+            await Node.ReadAsync(offset, buffer).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    private async ValueTask WriteLaterAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
+    {
+        await EnterLaterAsync().ConfigureAwait(false);
+        try
+        {
+            CheckWrite(offset, buffer.Length);
+            await Node.WriteAsync(offset, buffer, flags).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+}

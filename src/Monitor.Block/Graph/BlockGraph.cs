@@ -1,0 +1,329 @@
+using System.Diagnostics;
+using Monitor.Block.Io;
+using Monitor.Qapi;
+
+namespace Monitor.Block;
+
+/// <summary>All nodes by node-name; alone adds, removes and re-parents them. Its methods are turns of <see cref="Loop"/>.</summary>
+/// <remarks>
+/// Who changes the graph holds a <see cref="GraphChange"/> from the last check to the edit. Edges below a node that serves I/O
+/// change only while that node is drained. A failed edit leaves the graph exactly as it was.
+/// </remarks>
+public sealed class BlockGraph
+{
+    private readonly Dictionary<string, BlockNode> _nodes = [];
+    private readonly List<BlockNode> _order = [];
+    private readonly HashSet<string> _reserved = [];
+    private readonly GraphGate _gate = new();
+
+    /// <summary>Makes an empty graph.</summary>
+    /// <param name="loop">Whose turns own the graph.</param>
+    /// <param name="events">Where the block layer's events go.</param>
+    public BlockGraph(MonitorLoop loop, IEventSink events)
+    {
+        Loop = loop;
+        Events = events;
+    }
+
+    /// <summary>Whose turns own the graph.</summary>
+    public MonitorLoop Loop { get; }
+
+    /// <summary>Where the block layer's events go.</summary>
+    public IEventSink Events { get; }
+
+    /// <summary>All nodes in the order they were added.</summary>
+    public IReadOnlyList<BlockNode> Nodes => _order;
+
+    /// <summary>The node of that name, or <see langword="null"/>.</summary>
+    public BlockNode? Find(string nodeName) => _nodes.GetValueOrDefault(nodeName);
+
+    /// <summary>The node of that name.</summary>
+    /// <exception cref="QmpException">There is none; the text for commands that take <c>node-name</c>.</exception>
+    public BlockNode Get(string nodeName) =>
+        Find(nodeName) ?? throw new QmpException($"Failed to find node with node-name='{nodeName}'");
+
+    /// <summary>The node of that name.</summary>
+    /// <exception cref="QmpException">There is none; the text for commands that take <c>device</c> or <c>node</c> alike.</exception>
+    public BlockNode GetDeviceOrNode(string name) =>
+        Find(name) ?? throw new QmpException($"Cannot find device='{name}' nor node-name='{name}'");
+
+    /// <summary>Waits for the right to change the graph; first come, first served.</summary>
+    public ValueTask<GraphChange> ChangeAsync() => _gate.EnterAsync();
+
+    /// <summary>Keeps a name for a node that is being opened.</summary>
+    /// <exception cref="QmpException">The name is malformed or taken.</exception>
+    public NodeNameReservation Reserve(string nodeName)
+    {
+        AssertTurn();
+        NodeName.Check(nodeName);
+        if (_nodes.ContainsKey(nodeName) || !_reserved.Add(nodeName))
+        {
+            throw new QmpException($"Duplicate nodes with node-name='{nodeName}'");
+        }
+
+        return new NodeNameReservation(this, nodeName);
+    }
+
+    /// <summary>Puts an opened node into the graph; its name was reserved or generated.</summary>
+    public void Add(BlockNode node)
+    {
+        AssertTurn();
+        _nodes.Add(node.NodeName, node);
+        _order.Add(node);
+        DaemonLog.Info("Block", $"node {node.NodeName} ({node.DriverName}) added");
+    }
+
+    /// <summary>Gives a backend its node.</summary>
+    /// <param name="backend">The door; has no node yet.</param>
+    /// <param name="node">The node.</param>
+    /// <param name="used">What the backend's owner does with the node.</param>
+    /// <param name="shared">What it lets others do.</param>
+    /// <param name="staysAtNode">Whether the edge stays when a filter is put above the node.</param>
+    /// <exception cref="QmpException">A permission conflict; nothing was changed.</exception>
+    public void AttachRoot(BlockBackend backend, BlockNode node, BlockPermission used, BlockPermission shared, bool staysAtNode = false)
+    {
+        Debug.Assert(backend.Root is null, "a backend has one node");
+        backend.Root = Attach(backend, node, "root", BlockChildRole.None, used, shared, staysAtNode);
+    }
+
+    /// <summary>Takes a backend's node away; it is closed if nobody else wants it.</summary>
+    /// <returns>Completes when a node that was let go of has been closed.</returns>
+    public async ValueTask DetachRootAsync(BlockBackend backend)
+    {
+        AssertTurn();
+        if (backend.Root is not { } root)
+        {
+            return;
+        }
+
+        await backend.WaitOpenAsync();
+        backend.Root = null;
+        await DetachAsync(root);
+    }
+
+    /// <summary>Changes what a backend uses and shares.</summary>
+    /// <exception cref="QmpException">A permission conflict; nothing was changed.</exception>
+    public void SetPermissions(BlockBackend backend, BlockPermission used, BlockPermission shared)
+    {
+        AssertTurn();
+        BlockChild root = backend.Root!;
+        (BlockPermission, BlockPermission) before = (root.Used, root.Shared);
+        (root.Used, root.Shared) = (used, shared);
+        try
+        {
+            PermissionUpdate.Run(root.Node);
+        }
+        catch
+        {
+            (root.Used, root.Shared) = before;
+            throw;
+        }
+    }
+
+    /// <summary>Puts an edge from <paramref name="parent"/> to <paramref name="child"/>.</summary>
+    /// <exception cref="QmpException">A permission conflict or a cycle; nothing was changed.</exception>
+    public BlockChild AttachChild(BlockNode parent, BlockNode child, string name, BlockChildRole role)
+    {
+        if (Reaches(child, parent))
+        {
+            throw new QmpException($"Making '{child.NodeName}' a {name} child of '{parent.NodeName}' would create a cycle");
+        }
+
+        return Attach(parent, child, name, role, BlockPermission.None, BlockPermission.All, staysAtNode: false);
+    }
+
+    /// <summary>Takes an edge away; the node below is closed if nobody else wants it.</summary>
+    /// <returns>Completes when a node that was let go of has been closed.</returns>
+    public ValueTask DetachAsync(BlockChild edge)
+    {
+        AssertTurn();
+        Unlink(edge);
+        PermissionUpdate.Run(edge.Node);
+        return ReleaseAsync(edge.Node);
+    }
+
+    /// <summary>Moves the edges of <paramref name="from"/>'s parents to <paramref name="to"/> (pivot, snapshot, filter in or out). Both are drained.</summary>
+    /// <param name="from">The node that loses its parents.</param>
+    /// <param name="to">The node that gets them.</param>
+    /// <param name="moves">Which edges move; edges that stay at their node and edges from <paramref name="to"/> itself never do.</param>
+    /// <exception cref="QmpException">A permission conflict; nothing was changed.</exception>
+    public void MoveParents(BlockNode from, BlockNode to, Func<BlockChild, bool>? moves = null)
+    {
+        AssertTurn();
+        List<BlockChild> moved = [.. from.Parents.Where(e => !e.StaysAtNode && e.Parent != to && (moves?.Invoke(e) ?? true))];
+        Repoint(moved, from, to);
+        try
+        {
+            PermissionUpdate.Run(from, to);
+        }
+        catch
+        {
+            Repoint(moved, to, from);
+            throw;
+        }
+
+        DaemonLog.Info("Block", $"{moved.Count} users of node {from.NodeName} now use {to.NodeName}");
+    }
+
+    /// <summary>Replaces the node below an edge, keeping name and role. The parent is drained.</summary>
+    /// <returns>Completes when a node that was let go of has been closed.</returns>
+    /// <exception cref="QmpException">A permission conflict; nothing was changed.</exception>
+    public ValueTask ReplaceChildAsync(BlockChild edge, BlockNode to)
+    {
+        AssertTurn();
+        BlockNode from = edge.Node;
+        Repoint([edge], from, to);
+        try
+        {
+            PermissionUpdate.Run(edge.Parent is BlockNode parent ? [parent, from, to] : [from, to]);
+        }
+        catch
+        {
+            Repoint([edge], to, from);
+            throw;
+        }
+
+        return ReleaseAsync(from);
+    }
+
+    /// <summary>Works the permissions out anew, after a node's own settings changed.</summary>
+    /// <exception cref="QmpException">A conflict; the permissions are as before.</exception>
+    public void RefreshPermissions(BlockNode node)
+    {
+        AssertTurn();
+        PermissionUpdate.Run(node);
+    }
+
+    /// <summary>Closes a node that nobody uses: no parent and not the client's. Its children follow.</summary>
+    /// <returns>Completes when all of them have been closed.</returns>
+    public async ValueTask ReleaseAsync(BlockNode node)
+    {
+        AssertTurn();
+        if (node.IsMonitorOwned || node.Parents.Count > 0 || !_nodes.Remove(node.NodeName))
+        {
+            return;
+        }
+
+        _order.Remove(node);
+        _reserved.Add(node.NodeName);
+        await BlockThreads.RunAsync(node.CloseAsync);
+        _reserved.Remove(node.NodeName);
+        DaemonLog.Info("Block", $"node {node.NodeName} removed");
+        await ReleaseChildrenAsync(node);
+    }
+
+    /// <summary>Takes away all children of a node that is closed or was never opened.</summary>
+    public async ValueTask ReleaseChildrenAsync(BlockNode node)
+    {
+        BlockChild[] children = [.. node.Children];
+        foreach (BlockChild child in children)
+        {
+            await DetachAsync(child);
+        }
+    }
+
+    /// <summary>Closes the doors above the given nodes and waits until nothing is inside. Hold a <see cref="GraphChange"/>.</summary>
+    public ValueTask<DrainedSection> DrainAsync(params IReadOnlyCollection<BlockNode> nodes)
+    {
+        AssertTurn();
+        var seen = new HashSet<BlockNode>();
+        var doors = new List<BlockBackend>();
+        foreach (BlockNode node in nodes)
+        {
+            CollectDoors(node, seen, doors);
+        }
+
+        return DrainedSection.BeginAsync(doors);
+    }
+
+    /// <summary>Whether <paramref name="target"/> is <paramref name="from"/> or below it.</summary>
+    public static bool Reaches(BlockNode from, BlockNode target)
+    {
+        if (from == target)
+        {
+            return true;
+        }
+
+        foreach (BlockChild child in from.Children)
+        {
+            if (Reaches(child.Node, target))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    internal void ReleaseName(string nodeName)
+    {
+        AssertTurn();
+        _reserved.Remove(nodeName);
+    }
+
+    private static void CollectDoors(BlockNode node, HashSet<BlockNode> seen, List<BlockBackend> doors)
+    {
+        if (!seen.Add(node))
+        {
+            return;
+        }
+
+        foreach (BlockChild edge in node.Parents)
+        {
+            if (edge.Parent is BlockNode parent)
+            {
+                CollectDoors(parent, seen, doors);
+            }
+            else if (edge.Parent is BlockBackend door && !doors.Contains(door))
+            {
+                doors.Add(door);
+            }
+        }
+    }
+
+    private static void Repoint(List<BlockChild> edges, BlockNode from, BlockNode to)
+    {
+        foreach (BlockChild edge in edges)
+        {
+            from.RemoveParent(edge);
+            edge.Node = to;
+            to.AddParent(edge);
+        }
+    }
+
+    private static void Unlink(BlockChild edge)
+    {
+        edge.Node.RemoveParent(edge);
+        if (edge.Parent is BlockNode parent)
+        {
+            parent.RemoveChild(edge);
+        }
+    }
+
+    private BlockChild Attach(
+        IBlockParent parent, BlockNode node, string name, BlockChildRole role, BlockPermission used, BlockPermission shared, bool staysAtNode)
+    {
+        AssertTurn();
+        var edge = new BlockChild(parent, node, name, role) { Used = used, Shared = shared, StaysAtNode = staysAtNode };
+        node.AddParent(edge);
+        if (parent is BlockNode above)
+        {
+            above.AddChild(edge);
+        }
+
+        try
+        {
+            PermissionUpdate.Run(parent is BlockNode top ? top : node);
+        }
+        catch
+        {
+            Unlink(edge);
+            throw;
+        }
+
+        return edge;
+    }
+
+    [Conditional("DEBUG")]
+    private void AssertTurn() => Debug.Assert(Loop.InTurn, "the graph belongs to the loop's turns");
+}

@@ -1,0 +1,303 @@
+using System.Runtime.CompilerServices;
+using Monitor.Block.Bitmaps;
+using Monitor.Qapi;
+
+namespace Monitor.Block;
+
+/// <summary>A vertex of the block graph: guest-visible bytes with a name, a size, children and dirty bitmaps.</summary>
+/// <remarks>
+/// The public I/O methods are the node's contract; drivers implement the <c>Do…</c> methods beneath. Every write passes here on its
+/// way up and marks the node's log when it has finished, failed or not, before it is acknowledged (some bytes may have landed).
+/// Ranges are checked at the door (<see cref="BlockBackend"/>); a node trusts its parents.
+/// </remarks>
+public abstract class BlockNode : IBlockParent
+{
+    private readonly List<BlockChild> _children = [];
+    private readonly List<BlockChild> _parents = [];
+    private long _sizeBytes;
+
+    /// <summary>Makes a node that is not in a graph yet and has not touched its medium.</summary>
+    protected BlockNode(BlockNodeSettings settings)
+    {
+        Settings = settings;
+        Bitmaps = new NodeBitmaps(0);
+    }
+
+    /// <summary>The options every node has.</summary>
+    public BlockNodeSettings Settings { get; protected internal set; }
+
+    /// <summary>The unique name.</summary>
+    public string NodeName => Settings.NodeName;
+
+    /// <summary>The driver's wire name, such as <c>qcow2</c>.</summary>
+    public abstract string DriverName { get; }
+
+    /// <summary>What <c>filename</c> of the queries shows: a path, or a <c>json:</c> form, or empty.</summary>
+    public virtual string FileName => FilteredOrFile?.FileName ?? "";
+
+    /// <summary>Whether writes are refused.</summary>
+    public bool IsReadOnly => Settings.ReadOnly;
+
+    /// <summary>The guest-visible length in bytes.</summary>
+    public long SizeBytes => Volatile.Read(ref _sizeBytes);
+
+    /// <summary>Requests of the medium come in multiples of this many bytes (1 when any are served).</summary>
+    public virtual int RequestAlignment => 1;
+
+    /// <summary>The cluster size in bytes of a format that has one, else 0: copying works best in these units.</summary>
+    public virtual int ClusterSizeBytes => 0;
+
+    /// <summary>Created by the client (<c>blockdev-add</c>) and so kept until the client deletes it.</summary>
+    public bool IsMonitorOwned { get; internal set; }
+
+    /// <summary>Shows its child's content; put in by a job or an option.</summary>
+    public virtual bool IsFilter => false;
+
+    /// <summary>The edges to the nodes below, in the order they were attached.</summary>
+    public IReadOnlyList<BlockChild> Children => _children;
+
+    /// <summary>The edges from whoever stands above.</summary>
+    public IReadOnlyList<BlockChild> Parents => _parents;
+
+    /// <summary>The edge to the <c>backing</c> node, if any.</summary>
+    public BlockChild? Backing => FindChild(BlockChildRole.CopyOnWrite);
+
+    /// <summary>The dirty bitmaps and the log of writes.</summary>
+    public NodeBitmaps Bitmaps { get; }
+
+    /// <summary>Where this node's persistent bitmaps are kept; <see langword="null"/> if its format cannot.</summary>
+    public virtual IBitmapStore? BitmapStore => null;
+
+    /// <inheritdoc/>
+    public string Description => $"node '{NodeName}'";
+
+    private BlockNode? FilteredOrFile => (FindChild(BlockChildRole.Filtered) ?? FindChild(BlockChildRole.Primary))?.Node;
+
+    /// <summary>The first child edge that has <paramref name="role"/>.</summary>
+    public BlockChild? FindChild(BlockChildRole role)
+    {
+        foreach (BlockChild child in _children)
+        {
+            if ((child.Role & role) != 0)
+            {
+                return child;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>This node, or the first one below it that is not a filter.</summary>
+    public BlockNode SkipFilters()
+    {
+        BlockNode node = this;
+        while (node.IsFilter && node.FindChild(BlockChildRole.Filtered) is { } child)
+        {
+            node = child.Node;
+        }
+
+        return node;
+    }
+
+    /// <summary>Reads the medium's header and sets the size. Children are attached; runs off the loop.</summary>
+    /// <exception cref="QmpException">The image is not what the options say.</exception>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public abstract ValueTask OpenAsync();
+
+    /// <summary>Stores what is kept in memory and lets go of the medium; no request is in flight. Runs off the loop.</summary>
+    /// <remarks>Best effort: failures are logged, never thrown.</remarks>
+    public virtual ValueTask CloseAsync() => default;
+
+    /// <summary>Reads bytes as the guest sees them.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="buffer">Filled wholly.</param>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public ValueTask ReadAsync(long offset, Memory<byte> buffer) => DoReadAsync(offset, buffer);
+
+    /// <summary>Writes bytes as the guest sees them.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="buffer">Must stay unchanged until completion.</param>
+    /// <param name="flags">Fua, Unchanged, Compressed.</param>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags = BlockWriteFlags.None)
+    {
+        if (Settings.DetectZeroes != DetectZeroesMode.Off && buffer.Span.IndexOfAnyExcept((byte)0) < 0)
+        {
+            return WriteZeroesAsync(offset, buffer.Length, Settings.DetectZeroes == DetectZeroesMode.Unmap ? flags | BlockWriteFlags.MayUnmap : flags);
+        }
+
+        ValueTask write;
+        try
+        {
+            write = DoWriteAsync(offset, buffer, flags);
+        }
+        catch (BlockIoException e)
+        {
+            write = ValueTask.FromException(e);
+        }
+
+        return Marked(write, offset, buffer.Length, flags);
+    }
+
+    /// <summary>Makes a range read as zeroes.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="flags">Fua, MayUnmap, NoFallback, Unchanged.</param>
+    /// <exception cref="BlockIoException">The medium failed; ENOTSUP with NoFallback where it would not be cheap.</exception>
+    public ValueTask WriteZeroesAsync(long offset, long length, BlockWriteFlags flags = BlockWriteFlags.None)
+    {
+        if (!Settings.DiscardUnmap)
+        {
+            flags &= ~BlockWriteFlags.MayUnmap;
+        }
+
+        ValueTask write;
+        try
+        {
+            write = DoWriteZeroesAsync(offset, length, flags);
+        }
+        catch (BlockIoException e)
+        {
+            write = ValueTask.FromException(e);
+        }
+
+        return Marked(write, offset, length, flags);
+    }
+
+    /// <summary>Says that a range's content is of no more use; what it reads as afterwards is the format's affair.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="length">Bytes.</param>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public ValueTask DiscardAsync(long offset, long length)
+    {
+        if (!Settings.DiscardUnmap)
+        {
+            return default;
+        }
+
+        ValueTask discard;
+        try
+        {
+            discard = DoDiscardAsync(offset, length);
+        }
+        catch (BlockIoException e)
+        {
+            discard = ValueTask.FromException(e);
+        }
+
+        return Marked(discard, offset, length, BlockWriteFlags.None);
+    }
+
+    /// <summary>Makes every acknowledged write durable.</summary>
+    /// <exception cref="BlockIoException">The medium failed; what was not durable may be lost.</exception>
+    public ValueTask FlushAsync() => DoFlushAsync();
+
+    /// <summary>Where the bytes of the range's first run live, in this node alone.</summary>
+    /// <param name="offset">Guest position in bytes, below the size.</param>
+    /// <param name="length">Bytes at least 1.</param>
+    public abstract ValueTask<BlockMapping> MapAsync(long offset, long length);
+
+    /// <summary>Changes the guest-visible size of the medium, then <see cref="SizeBytes"/> and the bitmaps. Inside a drained section.</summary>
+    /// <param name="sizeBytes">The new size.</param>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public async ValueTask TruncateAsync(long sizeBytes)
+    {
+        await DoTruncateAsync(sizeBytes).ConfigureAwait(false);
+        SetSize(sizeBytes);
+    }
+
+    /// <summary>What this node needs of, and lets others do with, one of its children, given what its own parents need and let.</summary>
+    /// <param name="child">The edge.</param>
+    /// <param name="used">What all parents together do with this node.</param>
+    /// <param name="shared">What all parents together let others do with this node.</param>
+    public virtual (BlockPermission Used, BlockPermission Shared) ChildPermissions(BlockChild child, BlockPermission used, BlockPermission shared) =>
+        DefaultPermissions.For(child.Role, used, shared, !IsReadOnly);
+
+    /// <summary>Looks whether the medium can give these permissions (locks, writability); nothing is changed on failure.</summary>
+    /// <exception cref="QmpException">It cannot.</exception>
+    protected internal virtual void CheckPermissions(BlockPermission used, BlockPermission shared)
+    {
+        if ((used & BlockPermission.Write) != 0 && IsReadOnly)
+        {
+            throw new QmpException("Block node is read-only");
+        }
+    }
+
+    /// <summary>Takes note of permissions that were checked.</summary>
+    protected internal virtual void SetPermissions(BlockPermission used, BlockPermission shared)
+    {
+    }
+
+    /// <summary>Undoes a successful <see cref="CheckPermissions"/> whose graph change did not happen.</summary>
+    protected internal virtual void AbortPermissions()
+    {
+    }
+
+    /// <summary>Reads; see <see cref="ReadAsync"/>. May throw or return a faulted task.</summary>
+    protected abstract ValueTask DoReadAsync(long offset, Memory<byte> buffer);
+
+    /// <summary>Writes; see <see cref="WriteAsync"/>. May throw or return a faulted task.</summary>
+    protected abstract ValueTask DoWriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags);
+
+    /// <summary>Zeroes; see <see cref="WriteZeroesAsync"/>.</summary>
+    protected abstract ValueTask DoWriteZeroesAsync(long offset, long length, BlockWriteFlags flags);
+
+    /// <summary>Discards; see <see cref="DiscardAsync"/>. Only called with <c>discard: unmap</c>.</summary>
+    protected abstract ValueTask DoDiscardAsync(long offset, long length);
+
+    /// <summary>Flushes; see <see cref="FlushAsync"/>.</summary>
+    protected abstract ValueTask DoFlushAsync();
+
+    /// <summary>Changes the medium's size; see <see cref="TruncateAsync"/>.</summary>
+    protected virtual ValueTask DoTruncateAsync(long sizeBytes) => throw new BlockIoException(Errno.ENOTSUP);
+
+    /// <summary>Takes note of the medium's size: at open, after a truncate, or when a write made a file longer.</summary>
+    protected void SetSize(long sizeBytes)
+    {
+        if (Interlocked.Exchange(ref _sizeBytes, sizeBytes) != sizeBytes)
+        {
+            Bitmaps.Resize(sizeBytes);
+        }
+    }
+
+    internal void AddChild(BlockChild child) => _children.Add(child);
+
+    internal void RemoveChild(BlockChild child) => _children.Remove(child);
+
+    internal void AddParent(BlockChild edge) => _parents.Add(edge);
+
+    internal void RemoveParent(BlockChild edge) => _parents.Remove(edge);
+
+    private ValueTask Marked(ValueTask write, long offset, long length, BlockWriteFlags flags)
+    {
+        if (!write.IsCompleted)
+        {
+            return MarkedLaterAsync(write, offset, length, flags);
+        }
+
+        Mark(offset, length, flags);
+        return write;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask MarkedLaterAsync(ValueTask write, long offset, long length, BlockWriteFlags flags)
+    {
+        try
+        {
+            await write.ConfigureAwait(false);
+        }
+        finally
+        {
+            Mark(offset, length, flags);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Mark(long offset, long length, BlockWriteFlags flags)
+    {
+        if ((flags & BlockWriteFlags.Unchanged) == 0)
+        {
+            Bitmaps.MarkWritten(offset, length);
+        }
+    }
+}
