@@ -1,14 +1,252 @@
+using System.Numerics;
+using System.Text;
+using Monitor.Qapi;
+
 namespace Monitor.Block.Bitmaps;
 
-/// <summary>The dirty bitmaps of one node and its log of writes.</summary>
-public sealed class NodeBitmaps(long sizeBytes)
+/// <summary>The dirty bitmaps of one node and the log of its writes.</summary>
+/// <remarks>
+/// <para>
+/// A write marks the log (<see cref="MarkWritten"/>) and is done; every method here that looks at a bitmap, or changes who records, folds the log
+/// first, under one leaf lock. So: a write acknowledged before the call is in every bitmap that recorded then; one begun after the
+/// return is in every bitmap that records now; one in flight falls on either side. Callers that need one instant over several calls
+/// close the doors first.
+/// </para>
+/// <para>Here: the list, the states and the log. <c>NodeBitmaps.Content.cs</c>: the bits. <c>NodeBitmaps.Commands.cs</c>: what a transaction can undo.</para>
+/// </remarks>
+public sealed partial class NodeBitmaps
 {
-    /// <summary>The node's size in bytes.</summary>
-    public long SizeBytes { get; private set; } = sizeBytes;
+    /// <summary>The longest name, in bytes of UTF-8 (qcow2's limit, QEMU's for every bitmap).</summary>
+    public const int MaxNameBytes = 1023;
 
-    /// <summary>Takes note of a finished write.</summary>
-    public void MarkWritten(long offset, long length) => _ = offset + length + SizeBytes;
+    /// <summary>The finest granularity, bytes.</summary>
+    public const uint MinGranularity = 512;
 
-    /// <summary>Takes note of a new size.</summary>
-    public void Resize(long newSizeBytes) => SizeBytes = newSizeBytes;
+    private readonly Lock _lock = new();
+    private readonly string _nodeName;
+    private readonly WriteLog _log;
+    private readonly Action<long, long> _take;
+    private readonly List<DirtyBitmap> _bitmaps = [];
+    private DirtyBitmap[] _recording = [];
+
+    /// <summary>Makes a node's empty set.</summary>
+    /// <param name="sizeBytes">The node's bytes.</param>
+    /// <param name="nodeName">The node's name, for error texts.</param>
+    public NodeBitmaps(long sizeBytes, string nodeName = "")
+    {
+        SizeBytes = sizeBytes;
+        _nodeName = nodeName;
+        _log = new WriteLog(sizeBytes);
+        _take = SetInRecording;
+    }
+
+    /// <summary>The node's bytes.</summary>
+    public long SizeBytes { get; private set; }
+
+    /// <summary>Where persistent bitmaps go; null if the node's format keeps none.</summary>
+    public IBitmapStore? Store { get; set; }
+
+    /// <summary>The granularity a bitmap gets when the client names none: the cluster size, within 4 KiB and 64 KiB.</summary>
+    /// <param name="clusterSize">The node's cluster size in bytes, 0 if it has none.</param>
+    public static uint DefaultGranularity(long clusterSize) => clusterSize > 0 ? (uint)Math.Clamp(clusterSize, 4096, 65536) : 65536;
+
+    /// <summary>Notes that a write, successful or not, touched a byte range: called for every one before it is acknowledged. Lock-free, about 1 ns when nothing records.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="length">Bytes; what lies past the size is ignored.</param>
+    public void MarkWritten(long offset, long length) => _log.Mark(offset, length);
+
+    /// <summary>Adds a client's bitmap, clean.</summary>
+    /// <param name="name">Its name, unique on the node.</param>
+    /// <param name="granularity">Bytes per bit.</param>
+    /// <param name="persistent">Whether to store it in the image.</param>
+    /// <param name="disabled">Whether it begins without recording.</param>
+    /// <exception cref="QmpException">A bad name or granularity, a duplicate, or the image cannot keep it.</exception>
+    public DirtyBitmap Add(string name, uint granularity, bool persistent = false, bool disabled = false)
+    {
+        if (name.Length == 0)
+            throw new QmpException("Bitmap name cannot be empty");
+        if (granularity < MinGranularity || !BitOperations.IsPow2(granularity))
+            throw new QmpException("Granularity must be power of 2 and at least 512");
+        lock (_lock)
+        {
+            if (persistent)
+                CheckStorable(name, granularity);
+            if (FindLocked(name) is not null)
+                throw new QmpException($"Bitmap already exists: {name}");
+            if (Encoding.UTF8.GetByteCount(name) > MaxNameBytes)
+                throw new QmpException($"Bitmap name too long: {name}");
+            if (HierarchicalBitmap.GranuleCount(SizeBytes, granularity) > HierarchicalBitmap.MaxGranules)
+                throw new QmpException($"Granularity {granularity} is too small for a bitmap of {SizeBytes} bytes");
+            var bitmap = new DirtyBitmap(this, name, new HierarchicalBitmap(SizeBytes, granularity)) { IsPersistent = persistent, IsEnabled = !disabled };
+            Insert(bitmap);
+            return bitmap;
+        }
+    }
+
+    /// <summary>Adds a job's own bitmap: no name, recording from now on.</summary>
+    /// <param name="granularity">Bytes per bit, a power of two, at least 512.</param>
+    /// <param name="dirty">Whether it begins all dirty.</param>
+    /// <param name="disabled">Whether it records no writes, only what the job sets.</param>
+    public DirtyBitmap AddAnonymous(uint granularity, bool dirty = false, bool disabled = false)
+    {
+        lock (_lock)
+        {
+            var bitmap = new DirtyBitmap(this, null, new HierarchicalBitmap(SizeBytes, granularity)) { IsEnabled = !disabled };
+            if (dirty)
+                bitmap.Content.Set(0, SizeBytes);
+            Insert(bitmap);
+            return bitmap;
+        }
+    }
+
+    /// <summary>Adds a bitmap that the image holds.</summary>
+    /// <param name="name">Its name, not yet on the node.</param>
+    /// <param name="content">Its bits, this node's size; the set owns it from now on.</param>
+    /// <param name="enabled">Whether it records (the image's <c>auto</c> flag).</param>
+    /// <param name="readOnly">Whether the image is open read-only.</param>
+    /// <param name="inconsistent">Whether it was in use when the image was left.</param>
+    public DirtyBitmap AddStored(string name, HierarchicalBitmap content, bool enabled, bool readOnly, bool inconsistent)
+    {
+        lock (_lock)
+        {
+            var bitmap = new DirtyBitmap(this, name, content)
+            {
+                IsPersistent = true,
+                IsEnabled = enabled && !inconsistent,
+                IsReadOnly = readOnly,
+                IsInconsistent = inconsistent,
+            };
+            Insert(bitmap);
+            return bitmap;
+        }
+    }
+
+    /// <summary>Drops a bitmap from memory at once, whatever its state: the end of a removal, of a job's bitmap, of one stored on inactivation.</summary>
+    public void Release(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+        {
+            Fold();
+            _bitmaps.Remove(bitmap);
+            if (bitmap.Successor is { } successor)
+                _bitmaps.Remove(successor);
+            UpdateRecording();
+        }
+    }
+
+    /// <summary>The bitmap of that name, or null.</summary>
+    public DirtyBitmap? TryFind(string name)
+    {
+        lock (_lock)
+            return FindLocked(name);
+    }
+
+    /// <summary>The bitmap of that name.</summary>
+    /// <exception cref="QmpException">There is none.</exception>
+    public DirtyBitmap Find(string name) => TryFind(name) ?? throw new QmpException($"Dirty bitmap '{name}' not found");
+
+    /// <summary>What a query shows, newest first, jobs' own bitmaps included; all counts taken at one fold.</summary>
+    public IReadOnlyList<DirtyBitmapInfo> List()
+    {
+        lock (_lock)
+        {
+            if (_bitmaps.Count == 0)
+                return [];
+            Fold();
+            var list = new List<DirtyBitmapInfo>(_bitmaps.Count);
+            foreach (DirtyBitmap bitmap in _bitmaps)
+            {
+                list.Add(new DirtyBitmapInfo(
+                    bitmap.Name, bitmap.Content.DirtyBytes, bitmap.Granularity, bitmap.IsRecording, bitmap.IsBusy, bitmap.IsPersistent, bitmap.IsInconsistent));
+            }
+
+            return list;
+        }
+    }
+
+    /// <summary>The bitmaps with a name, newest first.</summary>
+    public IReadOnlyList<DirtyBitmap> Named()
+    {
+        lock (_lock)
+            return _bitmaps.FindAll(bitmap => bitmap.Name is not null);
+    }
+
+    /// <summary>Follows a change of the node's size: added bytes are clean. Growing needs no closed doors (a file grows by a write), shrinking does.</summary>
+    /// <param name="sizeBytes">The new size.</param>
+    public void Resize(long sizeBytes)
+    {
+        lock (_lock)
+        {
+            Fold();
+            foreach (DirtyBitmap bitmap in _bitmaps)
+                bitmap.Content.Resize(sizeBytes);
+            SizeBytes = sizeBytes;
+            _log.Resize(sizeBytes);
+            UpdateRecording();
+        }
+    }
+
+    /// <summary>Follows a reopening of a stored bitmap's image. Behind closed doors only.</summary>
+    public void SetReadOnly(DirtyBitmap bitmap, bool readOnly)
+    {
+        lock (_lock)
+        {
+            Fold();
+            bitmap.IsReadOnly = readOnly;
+            UpdateRecording();
+        }
+    }
+
+    /// <summary>Claims a bitmap for an operation (an export, a job that only reads it).</summary>
+    /// <exception cref="QmpException">It is busy or inconsistent.</exception>
+    public void SetBusy(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+        {
+            bitmap.CheckUsable(BitmapUse.Read);
+            bitmap.Users++;
+        }
+    }
+
+    /// <summary>Ends a claim of <see cref="SetBusy"/>.</summary>
+    public void ClearBusy(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+            bitmap.Users--;
+    }
+
+    private void CheckStorable(string name, uint granularity)
+    {
+        if (Store is null)
+            throw new QmpException($"Can't store persistent bitmaps to {_nodeName}: Operation not supported");
+        if (Store.WhyNotStorable(name, granularity) is { } reason)
+            throw new QmpException($"Can't make bitmap '{name}' persistent in '{_nodeName}': {reason}");
+    }
+
+    private DirtyBitmap? FindLocked(string name) => _bitmaps.Find(bitmap => bitmap.Name == name);
+
+    private void Insert(DirtyBitmap bitmap)
+    {
+        Fold();
+        _bitmaps.Insert(0, bitmap);
+        UpdateRecording();
+    }
+
+    private void Fold() => _log.Fold(_take);
+
+    private void SetInRecording(long offset, long length)
+    {
+        foreach (DirtyBitmap bitmap in _recording)
+            bitmap.Content.Set(offset, length);
+    }
+
+    /// <summary>Recomputes who records and at which granularity; the caller has folded under the same lock.</summary>
+    private void UpdateRecording()
+    {
+        _recording = [.. _bitmaps.FindAll(bitmap => bitmap.RecordsWrites)];
+        uint? finest = null;
+        foreach (DirtyBitmap bitmap in _recording)
+            finest = Math.Min(finest ?? uint.MaxValue, bitmap.Granularity);
+        _log.Record(finest);
+    }
 }

@@ -20,7 +20,7 @@ public abstract class BlockNode : IBlockParent
     protected BlockNode(BlockNodeSettings settings)
     {
         Settings = settings;
-        Bitmaps = new NodeBitmaps(0);
+        Bitmaps = new NodeBitmaps(0, settings.NodeName);
     }
 
     /// <summary>The options every node has.</summary>
@@ -66,7 +66,7 @@ public abstract class BlockNode : IBlockParent
     public NodeBitmaps Bitmaps { get; }
 
     /// <summary>Where this node's persistent bitmaps are kept; <see langword="null"/> if its format cannot.</summary>
-    public virtual IBitmapStore? BitmapStore => null;
+    public IBitmapStore? BitmapStore => Bitmaps.Store;
 
     /// <inheritdoc/>
     public string Description => $"node '{NodeName}'";

@@ -1,0 +1,114 @@
+namespace Monitor.Block.Bitmaps;
+
+public sealed partial class NodeBitmaps
+{
+    /// <summary>Dirty granules times granularity.</summary>
+    public long CountDirtyBytes(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+        {
+            Fold();
+            return bitmap.Content.DirtyBytes;
+        }
+    }
+
+    /// <summary>Finds the next dirty area, up to and including every write acknowledged before the call.</summary>
+    /// <param name="bitmap">One of this node's bitmaps.</param>
+    /// <param name="start">Where to begin, bytes.</param>
+    /// <param name="end">Where to stop (exclusive).</param>
+    /// <param name="maxLength">The longest area wanted, bytes.</param>
+    /// <param name="offset">Its first byte.</param>
+    /// <param name="length">Its bytes.</param>
+    /// <returns>Whether there is one.</returns>
+    public bool NextDirtyArea(DirtyBitmap bitmap, long start, long end, long maxLength, out long offset, out long length)
+    {
+        lock (_lock)
+        {
+            Fold();
+            return bitmap.Content.NextDirtyArea(start, end, maxLength, out offset, out length);
+        }
+    }
+
+    /// <summary>Finds the next dirty area and makes it clean, so that a copy of it begun after the return misses no write.</summary>
+    /// <param name="bitmap">One of this node's bitmaps.</param>
+    /// <param name="start">Where to begin, bytes, at the start of a granule.</param>
+    /// <param name="end">Where to stop (exclusive), whole granules or the size.</param>
+    /// <param name="maxLength">The longest area wanted, bytes; rounded down to granules, at least one.</param>
+    /// <param name="offset">Its first byte, at the start of a granule.</param>
+    /// <param name="length">Its bytes, whole granules or up to the size.</param>
+    /// <returns>Whether there was one.</returns>
+    public bool TakeDirtyArea(DirtyBitmap bitmap, long start, long end, long maxLength, out long offset, out long length)
+    {
+        lock (_lock)
+        {
+            Fold();
+            long granules = Math.Max(bitmap.Granularity, maxLength & -(long)bitmap.Granularity);
+            if (!bitmap.Content.NextDirtyArea(start, end, granules, out offset, out length))
+                return false;
+            bitmap.Content.Reset(offset, length);
+            return true;
+        }
+    }
+
+    /// <summary>Says whether a position is dirty and how far that holds (NBD block status).</summary>
+    /// <param name="bitmap">One of this node's bitmaps.</param>
+    /// <param name="offset">Byte offset, inside the size.</param>
+    /// <param name="end">Where to stop (exclusive).</param>
+    /// <param name="length">Bytes from the offset on that are alike.</param>
+    public bool IsDirty(DirtyBitmap bitmap, long offset, long end, out long length)
+    {
+        lock (_lock)
+        {
+            Fold();
+            end = Math.Min(end, SizeBytes);
+            bool dirty = bitmap.Content.IsDirty(offset);
+            long change = dirty ? bitmap.Content.NextClean(offset, end) : bitmap.Content.NextDirty(offset, end);
+            length = (change < 0 ? end : change) - offset;
+            return dirty;
+        }
+    }
+
+    /// <summary>Makes a range dirty (a job puts back what it could not copy); rounds outwards to granules.</summary>
+    public void SetDirty(DirtyBitmap bitmap, long offset, long length)
+    {
+        lock (_lock)
+            bitmap.Content.Set(offset, length);
+    }
+
+    /// <summary>Makes whole granules clean, every write acknowledged before the call included.</summary>
+    public void ResetDirty(DirtyBitmap bitmap, long offset, long length)
+    {
+        lock (_lock)
+        {
+            Fold();
+            bitmap.Content.Reset(offset, length);
+        }
+    }
+
+    /// <summary>Makes dirty what another content holds (the part of a failed backup that was not copied).</summary>
+    public void MergeContent(DirtyBitmap bitmap, HierarchicalBitmap content)
+    {
+        lock (_lock)
+            bitmap.Content.Merge(content);
+    }
+
+    /// <summary>A copy of the bits as they are now.</summary>
+    public HierarchicalBitmap CopyContent(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+        {
+            Fold();
+            return bitmap.Content.Clone();
+        }
+    }
+
+    /// <summary>QEMU's hash of the bits (<c>x-debug-block-dirty-bitmap-sha256</c>), lower-case hexadecimal.</summary>
+    public string Sha256(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+        {
+            Fold();
+            return bitmap.Content.Sha256();
+        }
+    }
+}
