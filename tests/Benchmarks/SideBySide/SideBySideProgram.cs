@@ -1,0 +1,55 @@
+using Benchmarks.SideBySide.Scenarios;
+
+namespace Benchmarks.SideBySide;
+
+/// <summary>Runs every scenario against two daemons in turn (A, B, A, B, …) and prints medians and ratios.</summary>
+internal static class SideBySideProgram
+{
+    private static readonly IScenario[] s_scenarios =
+    [
+        new StartUpScenario(),
+        new QmpScenario(),
+        new BitmapWriteScenario(),
+        new NbdScenario(),
+        new JobScenario(),
+    ];
+
+    public static int Run(string[] arguments)
+    {
+        if (BenchOptions.Parse(arguments) is not { } options)
+        {
+            return 2;
+        }
+
+        using var work = new WorkDirectory();
+        Console.WriteLine($"work files on {work.Path}; {options.Rounds} rounds; A = {options.Daemons[0]}, B = {options.Daemons[1]}");
+        var report = new Report(options.Daemons.Length);
+        foreach (IScenario scenario in s_scenarios)
+        {
+            if (options.Wants(scenario.Name))
+            {
+                RunScenario(scenario, options, work, report);
+            }
+        }
+
+        report.Print(Console.Out);
+        return 0;
+    }
+
+    private static void RunScenario(IScenario scenario, BenchOptions options, WorkDirectory work, Report report)
+    {
+        Console.Error.WriteLine($"# {scenario.Name}");
+        scenario.Prepare(work);
+        for (int round = 0; round < options.Rounds; round++)
+        {
+            for (int daemon = 0; daemon < options.Daemons.Length; daemon++)
+            {
+                work.Clean();
+                int index = daemon;
+                scenario.Run(
+                    new BenchRun(options.Daemons[daemon], work, options.Burst, round == 0),
+                    (name, unit, better, value) => report.Add(name, unit, better, index, value));
+            }
+        }
+    }
+}
