@@ -1,0 +1,61 @@
+using Monitor.Qapi.Generator.Model;
+
+namespace Monitor.Qapi.Generator.Emit;
+
+/// <summary>Emits what structs and unions have in common: properties, and reading and writing of members.</summary>
+internal sealed class MemberEmitter(TypeSyntax syntax)
+{
+    /// <summary>One property per member.</summary>
+    public void EmitProperties(CodeWriter code, IEnumerable<Member> members)
+    {
+        foreach (Member member in members)
+        {
+            string doc = member.Default is null ? member.Doc : $"{member.Doc} Default: <c>{member.Default}</c>.";
+            code.Summary(doc);
+            code.Line($"public {(member.IsOptional ? "" : "required ")}{syntax.MemberType(member)} {Names.Pascal(member.Name)} {{ get; init; }}");
+            code.Line();
+        }
+    }
+
+    /// <summary>Statements that write each member, absent ones left out.</summary>
+    public void EmitWrites(CodeWriter code, IEnumerable<Member> members)
+    {
+        foreach (Member member in members)
+        {
+            string property = Names.Pascal(member.Name);
+            string value = property;
+            if (member.IsOptional)
+            {
+                value = Names.Camel(member.Name).TrimStart('@') + "Value";
+                code.Open($"if ({property} is {{ }} {value})");
+            }
+
+            code.Line($"writer.WritePropertyName(\"{member.Name}\"u8);");
+            code.Line(syntax.WriteValue(member.Type, value));
+            if (member.IsOptional)
+            {
+                code.Close();
+            }
+        }
+    }
+
+    /// <summary>The <c>Write</c> of a type that has <c>WriteMembers</c>.</summary>
+    public static void EmitWrite(CodeWriter code)
+    {
+        code.Line("/// <inheritdoc/>");
+        code.Open("public void Write(Utf8JsonWriter writer)");
+        code.Line("writer.WriteStartObject();").Line("WriteMembers(writer);").Line("writer.WriteEndObject();");
+        code.Close().Line();
+    }
+
+    /// <summary>The <c>Read</c> of a type that has <c>ReadMembers</c>.</summary>
+    public static void EmitRead(CodeWriter code, string type)
+    {
+        code.Summary("Reads one, with every argument error worded as the wire wants it.");
+        code.Open($"public static {type} Read(QmpInputVisitor visitor, string? name)");
+        code.Line("visitor.StartStruct(name);");
+        code.Line($"{type} value = ReadMembers(visitor);");
+        code.Line("visitor.CheckStruct();").Line("visitor.EndStruct();").Line("return value;");
+        code.Close().Line();
+    }
+}

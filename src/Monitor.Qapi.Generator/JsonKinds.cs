@@ -1,0 +1,19 @@
+using Monitor.Qapi.Generator.Model;
+
+namespace Monitor.Qapi.Generator;
+
+/// <summary>The JSON kind that tells the alternatives of an alternate apart; the words are the members of <c>QmpValueKind</c>.</summary>
+internal static class JsonKinds
+{
+    /// <summary>The kind of a value of <paramref name="type"/>.</summary>
+    public static string Of(SchemaType type) => type switch
+    {
+        StructType or UnionType => "Dict",
+        EnumType => "String",
+        BuiltinType { JsonType: "string" } => "String",
+        BuiltinType { JsonType: "boolean" } => "Bool",
+        BuiltinType { JsonType: "int" or "number" } => "Number",
+        BuiltinType { JsonType: "null" } => "Null",
+        _ => throw new SchemaException(type.Name, "cannot be an alternative"),
+    };
+}

@@ -1,0 +1,56 @@
+using System.Text.Json;
+
+namespace Monitor.Qapi;
+
+/// <summary>The commands that say what exists; they are answered from the command table and the schema themselves.</summary>
+public static class IntrospectCommands
+{
+    /// <summary>Adds <c>query-commands</c> and <c>query-qmp-schema</c> to the table that they describe.</summary>
+    /// <param name="table">The command table.</param>
+    public static void Register(QmpCommandTable table)
+    {
+        const QmpCommandOptions options = QmpCommandOptions.ReturnsValue | QmpCommandOptions.Lockless;
+        table.Add(new QmpCommand("query-commands", options, (visitor, reply) => QueryCommands(table, visitor, reply)));
+        table.Add(new QmpCommand("query-qmp-schema", options, QueryQmpSchema));
+    }
+
+    private static ValueTask QueryCommands(QmpCommandTable table, QmpInputVisitor visitor, IQmpReply reply)
+    {
+        ReadNoArguments(visitor);
+        Utf8JsonWriter writer = reply.Writer;
+        writer.WriteStartArray();
+        foreach (string name in QapiCommands.SessionCommands)
+        {
+            WriteCommand(writer, name);
+        }
+
+        for (int i = 0; i < table.All.Count; i++)
+        {
+            WriteCommand(writer, table.All[i].Name);
+        }
+
+        writer.WriteEndArray();
+        return default;
+    }
+
+    private static ValueTask QueryQmpSchema(QmpInputVisitor visitor, IQmpReply reply)
+    {
+        ReadNoArguments(visitor);
+        reply.WriteRaw(QapiSchema.Introspection);
+        return default;
+    }
+
+    private static void ReadNoArguments(QmpInputVisitor visitor)
+    {
+        visitor.StartStruct(null);
+        visitor.CheckStruct();
+        visitor.EndStruct();
+    }
+
+    private static void WriteCommand(Utf8JsonWriter writer, string name)
+    {
+        writer.WriteStartObject();
+        writer.WriteString("name"u8, name);
+        writer.WriteEndObject();
+    }
+}
