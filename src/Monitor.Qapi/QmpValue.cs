@@ -1,0 +1,121 @@
+using System.Text.Json;
+using Monitor.Qapi.Json;
+
+namespace Monitor.Qapi;
+
+/// <summary>A value whose type the schema leaves open (QAPI <c>any</c>), kept as a tree.</summary>
+public sealed class QmpValue
+{
+    private readonly List<KeyValuePair<string, QmpValue>> _children = [];
+
+    private QmpValue(JsonTokenKind kind, string text)
+    {
+        TokenKind = kind;
+        Text = text;
+    }
+
+    /// <summary>What kind of value it is.</summary>
+    public QmpValueKind Kind => TokenKind switch
+    {
+        JsonTokenKind.Null => QmpValueKind.Null,
+        JsonTokenKind.True or JsonTokenKind.False => QmpValueKind.Bool,
+        JsonTokenKind.String => QmpValueKind.String,
+        JsonTokenKind.List => QmpValueKind.List,
+        JsonTokenKind.Dict => QmpValueKind.Dict,
+        _ => QmpValueKind.Number,
+    };
+
+    /// <summary>A string's text, a number as it was written, <c>true</c> or <c>false</c>; otherwise empty.</summary>
+    public string Text { get; }
+
+    /// <summary>A dict's members, or a list's items with empty keys.</summary>
+    public IReadOnlyList<KeyValuePair<string, QmpValue>> Children => _children;
+
+    private JsonTokenKind TokenKind { get; }
+
+    /// <summary>Reads any value.</summary>
+    /// <exception cref="QmpException">It is missing.</exception>
+    public static QmpValue Read(QmpInputVisitor v, string? name) => v.ReadTree(name);
+
+    /// <summary>Writes the value as it was read; a number beyond the range of <see cref="double"/> keeps its digits.</summary>
+    public void Write(Utf8JsonWriter w)
+    {
+        switch (TokenKind)
+        {
+            case JsonTokenKind.Null:
+                w.WriteNullValue();
+                break;
+            case JsonTokenKind.True or JsonTokenKind.False:
+                w.WriteBooleanValue(TokenKind == JsonTokenKind.True);
+                break;
+            case JsonTokenKind.String:
+                w.WriteStringValue(Text);
+                break;
+            case JsonTokenKind.List or JsonTokenKind.Dict:
+                WriteContainer(w);
+                break;
+            default:
+                w.WriteRawValue(Text, skipInputValidation: true);
+                break;
+        }
+    }
+
+    /// <summary>Copies the value at <paramref name="token"/> off a tape.</summary>
+    internal static QmpValue FromTape(JsonTape tape, int token)
+    {
+        var kind = tape.KindOf(token);
+        string text = kind switch
+        {
+            JsonTokenKind.True => "true",
+            JsonTokenKind.False => "false",
+            JsonTokenKind.String or JsonTokenKind.Integer or JsonTokenKind.Float => tape.StringOf(token),
+            _ => "",
+        };
+        var value = new QmpValue(kind, text);
+        int end = tape.EndOf(token);
+        for (int child = token + 1; child < end; child = tape.EndOf(child))
+        {
+            string key = "";
+            if (kind == JsonTokenKind.Dict)
+            {
+                key = tape.StringOf(child++);
+            }
+
+            value._children.Add(KeyValuePair.Create(key, FromTape(tape, child)));
+        }
+
+        return value;
+    }
+
+    private void WriteContainer(Utf8JsonWriter w)
+    {
+        bool isDict = TokenKind == JsonTokenKind.Dict;
+        if (isDict)
+        {
+            w.WriteStartObject();
+        }
+        else
+        {
+            w.WriteStartArray();
+        }
+
+        foreach (var (key, child) in _children)
+        {
+            if (isDict)
+            {
+                w.WritePropertyName(key);
+            }
+
+            child.Write(w);
+        }
+
+        if (isDict)
+        {
+            w.WriteEndObject();
+        }
+        else
+        {
+            w.WriteEndArray();
+        }
+    }
+}
