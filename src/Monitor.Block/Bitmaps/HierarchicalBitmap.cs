@@ -57,8 +57,14 @@ public sealed partial class HierarchicalBitmap
     /// <summary>Dirty granules times granularity; the last granule counts whole even where the size ends inside it.</summary>
     public long DirtyBytes => _dirtyGranules << _granularityBits;
 
-    /// <summary>Grows whenever a bit changes: equal versions mean equal content.</summary>
-    public long Version { get; private set; }
+    /// <summary>Whether a bit or the size changed since <see cref="MarkStored"/>; true for a new bitmap.</summary>
+    public bool IsModified { get; private set; } = true;
+
+    /// <summary>Notes that an image holds exactly this content.</summary>
+    public void MarkStored() => IsModified = false;
+
+    /// <summary>Notes that no image holds exactly this content.</summary>
+    public void MarkModified() => IsModified = true;
 
     /// <summary>Granules needed for a size.</summary>
     /// <param name="sizeBytes">The bytes described.</param>
@@ -112,7 +118,7 @@ public sealed partial class HierarchicalBitmap
             return;
         Array.Clear(_branches);
         _dirtyGranules = 0;
-        Version++;
+        IsModified = true;
     }
 
     /// <summary>Makes dirty what is dirty in another bitmap, of any granularity.</summary>
@@ -156,7 +162,7 @@ public sealed partial class HierarchicalBitmap
         Array.Resize(ref _branches, branches);
         _granules = granules;
         SizeBytes = sizeBytes;
-        Version++;
+        IsModified = true;
     }
 
     /// <summary>The first dirty byte at or after a position, or -1.</summary>
@@ -264,7 +270,7 @@ public sealed partial class HierarchicalBitmap
         leaf.Summary |= 1UL << (int)(word & 63);
         branch.Summary |= 1UL << leafIndex;
         _dirtyGranules += BitOperations.PopCount(added);
-        Version++;
+        IsModified = true;
     }
 
     private void ResetBits(long word, ulong mask)
@@ -278,7 +284,7 @@ public sealed partial class HierarchicalBitmap
             return;
         leaf.Words[(int)word & 63] &= ~removed;
         _dirtyGranules -= BitOperations.PopCount(removed);
-        Version++;
+        IsModified = true;
         if (leaf.Words[(int)word & 63] == 0)
             ForgetWord(word, branch, leaf);
     }

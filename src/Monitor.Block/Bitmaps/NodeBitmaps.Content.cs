@@ -102,6 +102,32 @@ public sealed partial class NodeBitmaps
         }
     }
 
+    /// <summary>Takes what the image must hold, a successor's bits included, if it may differ from what was stored last.</summary>
+    /// <param name="bitmap">One of this node's bitmaps; counts as stored from now on, see <see cref="PutBackModified"/>.</param>
+    /// <returns>A copy; null if the image holds it already.</returns>
+    public HierarchicalBitmap? TakeModified(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+        {
+            Fold();
+            if (!bitmap.Content.IsModified && bitmap.Successor is null)
+                return null;
+            HierarchicalBitmap copy = bitmap.Content.Clone();
+            if (bitmap.Successor is { } successor)
+                copy.Merge(successor.Content);
+            else
+                bitmap.Content.MarkStored();
+            return copy;
+        }
+    }
+
+    /// <summary>Notes that what <see cref="TakeModified"/> gave was not stored.</summary>
+    public void PutBackModified(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+            bitmap.Content.MarkModified();
+    }
+
     /// <summary>QEMU's hash of the bits (<c>x-debug-block-dirty-bitmap-sha256</c>), lower-case hexadecimal.</summary>
     public string Sha256(DirtyBitmap bitmap)
     {
