@@ -23,6 +23,7 @@ public static class Errno
     public const int ENOSPC = 28;
     public const int EROFS = 30;
     public const int ERANGE = 34;
+    public const int ENOSYS = 38;
     public const int ENOMEDIUM = 123;
     public const int EOPNOTSUPP = 95;
     public const int ENOTSUP = EOPNOTSUPP;

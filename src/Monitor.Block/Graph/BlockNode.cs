@@ -14,6 +14,7 @@ public abstract class BlockNode : IBlockParent
 {
     private readonly List<BlockChild> _children = [];
     private readonly List<BlockChild> _parents = [];
+    private readonly Lock _growth = new();
     private long _sizeBytes;
 
     /// <summary>Makes a node that is not in a graph yet and has not touched its medium.</summary>
@@ -251,12 +252,29 @@ public abstract class BlockNode : IBlockParent
     /// <summary>Changes the medium's size; see <see cref="TruncateAsync"/>.</summary>
     protected virtual ValueTask DoTruncateAsync(long sizeBytes) => throw new BlockIoException(Errno.ENOTSUP);
 
-    /// <summary>Takes note of the medium's size: at open, after a truncate, or when a write made a file longer.</summary>
+    /// <summary>Takes note of the medium's size: at open or after a truncate.</summary>
     protected void SetSize(long sizeBytes)
     {
         if (Interlocked.Exchange(ref _sizeBytes, sizeBytes) != sizeBytes)
         {
             Bitmaps.Resize(sizeBytes);
+        }
+    }
+
+    /// <summary>Takes note that a write made the medium longer; does nothing if it did not. From any thread.</summary>
+    protected void GrowSize(long sizeBytes)
+    {
+        if (sizeBytes <= SizeBytes)
+        {
+            return;
+        }
+
+        lock (_growth)
+        {
+            if (sizeBytes > SizeBytes)
+            {
+                SetSize(sizeBytes);
+            }
         }
     }
 

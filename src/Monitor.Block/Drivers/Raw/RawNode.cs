@@ -1,0 +1,138 @@
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers.Raw;
+
+/// <summary>The image is its child's bytes, or a window of them (driver <c>raw</c>).</summary>
+/// <remarks>Without a size of its own the node is as long as its child behind the offset, and grows with it.</remarks>
+public sealed class RawNode : BlockNode
+{
+    private const int SectorBytes = 512;
+
+    private readonly long _offset;
+    private readonly long? _fixedSize;
+
+    /// <summary>Makes the node; its <c>file</c> child (role <see cref="ChildRole"/>) is attached before it is opened.</summary>
+    /// <param name="settings">The options every node has.</param>
+    /// <param name="offset">Where the window begins in the child, in bytes.</param>
+    /// <param name="size">Bytes of the window, a multiple of 512; <see langword="null"/> for all behind the offset.</param>
+    public RawNode(BlockNodeSettings settings, long offset = 0, long? size = null)
+        : base(settings)
+    {
+        _offset = offset;
+        _fixedSize = size;
+    }
+
+    /// <inheritdoc/>
+    public override string DriverName => "raw";
+
+    /// <inheritdoc/>
+    public override int RequestAlignment => Below.RequestAlignment;
+
+    private BlockChild File => FindChild(BlockChildRole.Primary)!;
+
+    private BlockNode Below => File.Node;
+
+    /// <summary>What the child of a node with these options is to it: all of it shown unchanged, or a window of data.</summary>
+    public static BlockChildRole ChildRole(long offset, long? size) =>
+        BlockChildRole.Primary | (offset == 0 && size is null ? BlockChildRole.Filtered : BlockChildRole.Data);
+
+    /// <inheritdoc/>
+    public override ValueTask OpenAsync()
+    {
+        long available = Below.SizeBytes;
+        if (_offset > available)
+        {
+            throw new QmpException($"Offset ({_offset}) cannot be greater than size of the containing file ({available})");
+        }
+
+        if (_fixedSize > available - _offset)
+        {
+            throw new QmpException(
+                $"The sum of offset ({_offset}) and size ({_fixedSize}) has to be smaller or equal to the  actual size of the containing file ({available})");
+        }
+
+        if (_fixedSize % SectorBytes is not (null or 0))
+        {
+            throw new QmpException("Specified size is not multiple of 512");
+        }
+
+        SetSize(_fixedSize ?? (available - _offset));
+        return default;
+    }
+
+    /// <inheritdoc/>
+    public override (BlockPermission Used, BlockPermission Shared) ChildPermissions(
+        BlockChild child, BlockPermission used, BlockPermission shared)
+    {
+        // No metadata of its own: it writes and resizes only for its parents.
+        (BlockPermission childUsed, BlockPermission childShared) = base.ChildPermissions(child, used, shared);
+        return (childUsed & (used | ~(BlockPermission.Write | BlockPermission.Resize)), childShared);
+    }
+
+    /// <inheritdoc/>
+    public override async ValueTask<BlockMapping> MapAsync(long offset, long length)
+    {
+        BlockStatus below = await BlockStatusWalk.StatusAsync(Below, offset + _offset, length).ConfigureAwait(false);
+        return below.IsZero
+            ? new BlockMapping(BlockMappingKind.Zero, below.Length)
+            : new BlockMapping(BlockMappingKind.Data, below.Length, File, new HostOffset(offset + _offset));
+    }
+
+    /// <inheritdoc/>
+    protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
+    {
+        if (EndsOutside(offset, buffer.Length))
+        {
+            throw new BlockIoException(Errno.EINVAL);
+        }
+
+        return Below.ReadAsync(offset + _offset, buffer);
+    }
+
+    /// <inheritdoc/>
+    protected override ValueTask DoWriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
+    {
+        CheckWrite(offset, buffer.Length);
+        return offset + buffer.Length <= SizeBytes
+            ? Below.WriteAsync(offset + _offset, buffer, flags)
+            : WriteAndGrowAsync(offset, buffer, flags);
+    }
+
+    /// <inheritdoc/>
+    protected override async ValueTask DoWriteZeroesAsync(long offset, long length, BlockWriteFlags flags)
+    {
+        CheckWrite(offset, length);
+        await Below.WriteZeroesAsync(offset + _offset, length, flags).ConfigureAwait(false);
+        GrowSize(offset + length);
+    }
+
+    /// <inheritdoc/>
+    protected override ValueTask DoDiscardAsync(long offset, long length)
+    {
+        CheckWrite(offset, length);
+        return Below.DiscardAsync(offset + _offset, length);
+    }
+
+    /// <inheritdoc/>
+    protected override ValueTask DoFlushAsync() => Below.FlushAsync();
+
+    /// <inheritdoc/>
+    protected override ValueTask DoTruncateAsync(long sizeBytes) =>
+        _fixedSize is null ? Below.TruncateAsync(sizeBytes + _offset) : throw new BlockIoException(Errno.ENOTSUP);
+
+    private async ValueTask WriteAndGrowAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
+    {
+        await Below.WriteAsync(offset + _offset, buffer, flags).ConfigureAwait(false);
+        GrowSize(offset + buffer.Length);
+    }
+
+    private bool EndsOutside(long offset, long length) => _fixedSize is { } size && offset > size - length;
+
+    private void CheckWrite(long offset, long length)
+    {
+        if (EndsOutside(offset, length))
+        {
+            throw new BlockIoException(Errno.ENOSPC);
+        }
+    }
+}
