@@ -1,0 +1,21 @@
+namespace Monitor.Daemon.CommandLine;
+
+/// <summary>The options the program knows.</summary>
+internal enum OptionName
+{
+    /// <summary>A word that belongs to no option.</summary>
+    Word,
+    Help,
+    Version,
+    Trace,
+    Daemonize,
+    LogLevel,
+    Blockdev,
+    Chardev,
+    Export,
+    Monitor,
+    NbdServer,
+    Object,
+    PidFile,
+    Qmp,
+}

@@ -1,0 +1,28 @@
+namespace Monitor.Daemon.CommandLine;
+
+/// <summary>How one option is spelled.</summary>
+/// <param name="Name">Which option it is.</param>
+/// <param name="Word">After two dashes, or one.</param>
+/// <param name="Letter">Its short form after one dash, if it has one.</param>
+/// <param name="TakesValue">Whether a value follows, as the next argument or after <c>=</c>.</param>
+/// <param name="IsEarly">Whether it counts wherever it stands, before all others.</param>
+internal sealed record OptionSyntax(OptionName Name, string Word, char? Letter = null, bool TakesValue = true, bool IsEarly = false)
+{
+    /// <summary>All options; those of qemu-storage-daemon spelled as there, then ours.</summary>
+    public static readonly OptionSyntax[] All =
+    [
+        new(OptionName.Blockdev, "blockdev"),
+        new(OptionName.Chardev, "chardev"),
+        new(OptionName.Daemonize, "daemonize", TakesValue: false, IsEarly: true),
+        new(OptionName.Export, "export"),
+        new(OptionName.Help, "help", 'h', TakesValue: false, IsEarly: true),
+        new(OptionName.Monitor, "monitor"),
+        new(OptionName.NbdServer, "nbd-server"),
+        new(OptionName.Object, "object"),
+        new(OptionName.PidFile, "pidfile"),
+        new(OptionName.Trace, "trace", 'T', IsEarly: true),
+        new(OptionName.Version, "version", 'V', TakesValue: false, IsEarly: true),
+        new(OptionName.LogLevel, "log-level", IsEarly: true),
+        new(OptionName.Qmp, "qmp"),
+    ];
+}

@@ -1,0 +1,42 @@
+using Monitor.Qapi;
+
+namespace Monitor.Daemon;
+
+/// <summary>The file that tells the process id to others; removed at the end.</summary>
+internal sealed class PidFile : IDisposable
+{
+    private readonly string _path;
+    private readonly FileStream _file;
+
+    /// <summary>Writes the file and keeps it open and locked.</summary>
+    /// <exception cref="QmpException">It cannot be written, or another process holds it.</exception>
+    public PidFile(string path)
+    {
+        _path = Path.GetFullPath(path);
+        try
+        {
+            _file = new FileStream(_path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+            _file.SetLength(0);
+            _file.Write(System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
+            _file.Flush();
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new QmpException($"cannot create PID file: {Describe(path, e)}");
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        File.Delete(_path);
+        _file.Dispose();
+    }
+
+    private static string Describe(string path, Exception e) => e switch
+    {
+        DirectoryNotFoundException or FileNotFoundException => $"Could not create '{path}': No such file or directory",
+        UnauthorizedAccessException => $"Could not create '{path}': Permission denied",
+        _ => $"Could not create '{path}': it is in use by another process",
+    };
+}
