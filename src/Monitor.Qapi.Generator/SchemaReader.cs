@@ -18,18 +18,22 @@ internal sealed class SchemaReader
 
     private readonly Schema _schema;
     private readonly string _module;
+    private readonly bool _withPlanned;
     private string _entryName = "";
 
-    private SchemaReader(Schema schema, string module)
+    private SchemaReader(Schema schema, string module, bool withPlanned)
     {
         _schema = schema;
         _module = module;
+        _withPlanned = withPlanned;
     }
 
     private string Where => $"{_module}.json: {_entryName}";
 
     /// <summary>Reads every module of <paramref name="directory"/>.</summary>
-    public static Schema ReadDirectory(string directory)
+    /// <param name="directory">The directory of the schema.</param>
+    /// <param name="withPlanned">Takes planned entries for implemented ones: the schema as it is to be.</param>
+    public static Schema ReadDirectory(string directory, bool withPlanned = false)
     {
         var schema = new Schema();
         foreach (string module in s_modules)
@@ -40,7 +44,7 @@ internal sealed class SchemaReader
                 throw new SchemaException(module + ".json", "no such file");
             }
 
-            ReadModule(schema, module, File.ReadAllText(path));
+            ReadModule(schema, module, File.ReadAllText(path), withPlanned);
         }
 
         foreach (string path in Directory.EnumerateFiles(directory, "*.json"))
@@ -56,12 +60,12 @@ internal sealed class SchemaReader
     }
 
     /// <summary>Adds one module's entries to <paramref name="schema"/>.</summary>
-    public static void ReadModule(Schema schema, string module, string json)
+    public static void ReadModule(Schema schema, string module, string json, bool withPlanned = false)
     {
         try
         {
             using var document = JsonDocument.Parse(json, s_options);
-            var reader = new SchemaReader(schema, module);
+            var reader = new SchemaReader(schema, module, withPlanned);
             foreach (JsonElement entry in document.RootElement.EnumerateArray())
             {
                 reader.ReadEntry(entry);
@@ -107,7 +111,7 @@ internal sealed class SchemaReader
                     _module,
                     Doc(entry, ""),
                     ReadData(entry, Names.Pascal(_entryName) + "Event", $"Data of the event <c>{_entryName}</c>."),
-                    Flag(entry, "planned"),
+                    IsPlanned(entry),
                     Features(entry)));
                 break;
             default:
@@ -119,7 +123,7 @@ internal sealed class SchemaReader
     {
         Allow(entry, "command", "doc", "data", "returns", "features", "action", "gen", "allow-oob", "lockless", "planned", "session");
         CommandTraits traits = CommandTraits.None;
-        traits |= Flag(entry, "planned") ? CommandTraits.Planned : 0;
+        traits |= IsPlanned(entry) ? CommandTraits.Planned : 0;
         traits |= Flag(entry, "session") ? CommandTraits.Session : 0;
         traits |= Flag(entry, "allow-oob") ? CommandTraits.AllowOob : 0;
         traits |= Flag(entry, "lockless") ? CommandTraits.Lockless : 0;
@@ -172,7 +176,7 @@ internal sealed class SchemaReader
         {
             Allow(value, "name", "doc", "planned", "features");
             string name = value.GetProperty("name").GetString()!;
-            values.Add(new EnumValue(name, Doc(value, name), Flag(value, "planned"), Features(value)));
+            values.Add(new EnumValue(name, Doc(value, name), IsPlanned(value), Features(value)));
         }
 
         return values;
@@ -190,7 +194,7 @@ internal sealed class SchemaReader
                 name,
                 ReadTypeReference(property.Value.GetProperty("type")),
                 isOptional,
-                Flag(property.Value, "planned"),
+                IsPlanned(property.Value),
                 Doc(property.Value, name),
                 property.Value.TryGetProperty("default", out JsonElement value) ? value.GetRawText() : null,
                 Features(property.Value)));
@@ -209,6 +213,8 @@ internal sealed class SchemaReader
         element.TryGetProperty(key, out JsonElement value) ? value.GetString() : null;
 
     private static bool Flag(JsonElement element, string key) => element.TryGetProperty(key, out JsonElement value) && value.GetBoolean();
+
+    private bool IsPlanned(JsonElement element) => !_withPlanned && Flag(element, "planned");
 
     private string Doc(JsonElement element, string what) =>
         Text(element, "doc") is { Length: > 0 } doc ? doc : throw new SchemaException(Where, what.Length == 0 ? "has no doc" : $"'{what}' has no doc");

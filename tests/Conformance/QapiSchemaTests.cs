@@ -1,0 +1,51 @@
+using System.Text.Json;
+using Monitor.Qapi;
+using Monitor.Qapi.Generator;
+using Monitor.Qapi.Generator.Emit;
+using NUnit.Framework;
+
+namespace Conformance;
+
+/// <summary>Our introspected schema beside that of the real qemu-storage-daemon.</summary>
+public sealed class QapiSchemaTests
+{
+    [Test]
+    public void What_is_implemented_differs_from_the_storage_daemon_only_by_what_is_missing()
+    {
+        using JsonDocument ours = JsonDocument.Parse(QapiSchema.Introspection.ToArray());
+        List<string> differences = Compare(ours);
+        TestContext.Out.WriteLine(string.Join('\n', differences));
+        Assert.That(differences.Where(line => !line.StartsWith("missing ", StringComparison.Ordinal) && !Justified().Contains(line)), Is.Empty);
+    }
+
+    [Test]
+    public void What_is_declared_differs_from_the_storage_daemon_only_as_listed()
+    {
+        string schemaDirectory = Path.Combine(Root(), "schema");
+        using JsonDocument ours = JsonDocument.Parse(IntrospectionEmitter.Build(SchemaReader.ReadDirectory(schemaDirectory, withPlanned: true)));
+        List<string> differences = Compare(ours);
+        Assert.That(differences, Is.EquivalentTo(Justified()));
+    }
+
+    private static List<string> Compare(JsonDocument ours)
+    {
+        using JsonDocument theirs = StorageDaemonSchema.Query();
+        return SchemaWalk.Compare(ours.RootElement, theirs.RootElement);
+    }
+
+    /// <summary>The differences that stay, each below the line that says why.</summary>
+    private static List<string> Justified() =>
+        [.. File.ReadLines(Path.Combine(Root(), "tests", "Conformance", "QapiSchemaDifferences.txt"))
+            .Where(line => line.Length > 0 && !line.StartsWith('#'))];
+
+    private static string Root()
+    {
+        string directory = TestContext.CurrentContext.TestDirectory;
+        while (!File.Exists(Path.Combine(directory, "Monitor.sln")))
+        {
+            directory = Path.GetDirectoryName(directory) ?? throw new DirectoryNotFoundException("no Monitor.sln above the tests");
+        }
+
+        return directory;
+    }
+}
