@@ -13,7 +13,7 @@ internal sealed class SchemaReader
     private static readonly string[] s_modules =
     [
         "common", "error", "control", "introspect", "sockets", "block-node", "block-driver", "bitmap", "job", "block-job", "export",
-        "transaction", "char", "misc",
+        "transaction", "char", "crypto", "misc",
     ];
 
     private readonly Schema _schema;

@@ -15,7 +15,8 @@ public sealed class QapiSchemaTests
         using JsonDocument ours = JsonDocument.Parse(QapiSchema.Introspection.ToArray());
         List<string> differences = Compare(ours);
         TestContext.Out.WriteLine(string.Join('\n', differences));
-        Assert.That(differences.Where(line => !line.StartsWith("missing ", StringComparison.Ordinal) && !Justified().Contains(line)), Is.Empty);
+        IEnumerable<string> untrue = differences.Where(line => !line.StartsWith("missing ", StringComparison.Ordinal)).Except(Justified());
+        Assert.That(string.Join('\n', untrue), Is.Empty);
     }
 
     [Test]
@@ -24,7 +25,8 @@ public sealed class QapiSchemaTests
         string schemaDirectory = Path.Combine(Root(), "schema");
         using JsonDocument ours = JsonDocument.Parse(IntrospectionEmitter.Build(SchemaReader.ReadDirectory(schemaDirectory, withPlanned: true)));
         List<string> differences = Compare(ours);
-        Assert.That(differences, Is.EquivalentTo(Justified()));
+        Assert.That(string.Join('\n', differences.Except(Justified())), Is.Empty, "not listed in QapiSchemaDifferences.txt");
+        Assert.That(string.Join('\n', Justified().Except(differences)), Is.Empty, "listed, and no difference any more");
     }
 
     private static List<string> Compare(JsonDocument ours)
