@@ -1,0 +1,72 @@
+using System.Net.Sockets;
+using Monitor.Qapi;
+
+namespace Monitor.Storage.Exports;
+
+/// <summary>Accepts clients on one listening socket, with a thread of its own.</summary>
+internal sealed class NbdListener(NbdServer server, Socket socket)
+{
+    /// <summary>How long to wait after the system could not give a descriptor.</summary>
+    private static readonly TimeSpan s_retry = TimeSpan.FromMilliseconds(100);
+
+    private readonly object _gate = new();
+    private readonly string? _path = (socket.LocalEndPoint as UnixDomainSocketEndPoint)?.ToString();
+    private bool _stopped;
+
+    /// <summary>Starts accepting.</summary>
+    public void Start() => new Thread(Run) { IsBackground = true, Name = "nbd-accept" }.Start();
+
+    /// <summary>Stops accepting and removes the socket's file.</summary>
+    public void Stop()
+    {
+        lock (_gate)
+        {
+            _stopped = true;
+            System.Threading.Monitor.Pulse(_gate);
+        }
+
+        socket.Dispose();
+        if (_path is { Length: > 0 } && _path[0] != '@' && File.Exists(_path))
+        {
+            File.Delete(_path);
+        }
+    }
+
+    private void Run()
+    {
+        while (server.WaitForRoom())
+        {
+            try
+            {
+                Socket client = socket.Accept();
+                if (client.AddressFamily != AddressFamily.Unix)
+                {
+                    client.NoDelay = true;
+                }
+
+                server.Serve(client);
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                if (!WaitToRetry(e))
+                {
+                    return;
+                }
+            }
+        }
+    }
+
+    private bool WaitToRetry(Exception failure)
+    {
+        lock (_gate)
+        {
+            if (!_stopped)
+            {
+                DaemonLog.Warn("Nbd", $"cannot accept a client: {failure.Message}");
+                System.Threading.Monitor.Wait(_gate, s_retry);
+            }
+
+            return !_stopped;
+        }
+    }
+}

@@ -1,0 +1,73 @@
+using System.Net.Sockets;
+using Monitor.Qapi;
+
+namespace Monitor.Storage.Exports;
+
+/// <summary>One client of the server, with a thread of its own from the greeting to the end.</summary>
+internal sealed class NbdServerConnection : IDisposable
+{
+    /// <summary>How long a client may take to choose an export.</summary>
+    private static readonly TimeSpan s_handshakeLimit = TimeSpan.FromSeconds(10);
+
+    private readonly NbdServer _server;
+    private readonly NbdSocket _socket;
+    private NbdExport? _export;
+
+    /// <summary>Makes it for an accepted socket, which it owns.</summary>
+    public NbdServerConnection(NbdServer server, Socket socket)
+    {
+        _server = server;
+        _socket = new NbdSocket(socket);
+    }
+
+    /// <summary>Starts serving.</summary>
+    public void Start() => new Thread(Run) { IsBackground = true, Name = "nbd" }.Start();
+
+    /// <summary>Ends the connection from any thread; requests on their way finish without a reply.</summary>
+    public void Drop() => _socket.Shutdown();
+
+    /// <inheritdoc/>
+    public void Dispose() => _socket.Dispose();
+
+    /// <summary>Takes note of the export that counts this connection among its clients.</summary>
+    internal void Joined(NbdExport export) => _export = export;
+
+    private void Run()
+    {
+        string reason = "negotiation failed";
+        try
+        {
+            reason = Serve() ?? reason;
+        }
+        catch (Exception e)
+        {
+            DaemonLog.Error("Nbd", $"connection failed in a way it should not: {e}");
+        }
+        finally
+        {
+            Dispose();
+            DaemonLog.Info("Nbd", _export is null ? $"client left: {reason}" : $"client left export '{_export.Name}': {reason}");
+            _export?.Detach(this);
+            _server.Forget(this);
+        }
+    }
+
+    /// <summary>Serves the client to its end.</summary>
+    /// <returns>Why it ended; null when it never chose an export.</returns>
+    private string? Serve()
+    {
+        NbdNegotiated? negotiated;
+        using (_server.Time.CreateTimer(_ => Drop(), null, s_handshakeLimit, Timeout.InfiniteTimeSpan))
+        {
+            negotiated = new NbdServerHandshake(_socket, _server, this).Run();
+        }
+
+        if (negotiated is null)
+        {
+            return null;
+        }
+
+        using var transmission = new NbdTransmission(_socket, negotiated);
+        return transmission.Run();
+    }
+}

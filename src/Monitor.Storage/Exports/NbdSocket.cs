@@ -1,0 +1,122 @@
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using Monitor.Block;
+
+namespace Monitor.Storage.Exports;
+
+/// <summary>A connected stream socket in blocking mode, used by one receiving thread and one sender at a time.</summary>
+/// <remarks>Calls recv(2) and send(2) itself: <see cref="Socket"/> cannot say MSG_DONTWAIT for one call alone.</remarks>
+internal sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
+{
+    private const int DontWait = 0x40;
+    private const int NoSignal = 0x4000;
+
+    private readonly int _descriptor = (int)socket.Handle;
+
+    /// <summary>Receives what is there, waiting for the first byte.</summary>
+    /// <returns>Bytes received; 0 when the connection is over, whoever ended it.</returns>
+    public int Receive(Span<byte> buffer)
+    {
+        fixed (byte* start = buffer)
+        {
+            nint received;
+            do
+            {
+                received = Receive(_descriptor, start, (nuint)buffer.Length, 0);
+            }
+            while (received < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
+            return (int)Math.Max(received, 0);
+        }
+    }
+
+    /// <summary>Fills <paramref name="buffer"/>.</summary>
+    /// <returns>Whether the connection lasted that long.</returns>
+    public bool ReceiveExactly(Span<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            int received = Receive(buffer);
+            if (received == 0)
+            {
+                return false;
+            }
+
+            buffer = buffer[received..];
+        }
+
+        return true;
+    }
+
+    /// <summary>Sends everything, waiting for the peer to take it.</summary>
+    /// <returns>Whether the connection lasted that long.</returns>
+    public bool Send(ReadOnlySpan<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            int sent = TrySend(bytes, wait: true);
+            if (sent < 0)
+            {
+                return false;
+            }
+
+            bytes = bytes[sent..];
+        }
+
+        return true;
+    }
+
+    /// <summary>Sends once.</summary>
+    /// <param name="bytes">At least one byte.</param>
+    /// <param name="wait">Whether to wait for room.</param>
+    /// <returns>Bytes sent; 0 when there is no room now; negative when the connection is over.</returns>
+    public int TrySend(ReadOnlySpan<byte> bytes, bool wait)
+    {
+        fixed (byte* start = bytes)
+        {
+            while (true)
+            {
+                nint sent = Send(_descriptor, start, (nuint)bytes.Length, wait ? NoSignal : NoSignal | DontWait);
+                if (sent >= 0)
+                {
+                    return (int)sent;
+                }
+
+                switch (Marshal.GetLastPInvokeError())
+                {
+                    case Errno.EINTR:
+                        continue;
+                    case Errno.EAGAIN when !wait:
+                        return 0;
+                    default:
+                        return -1;
+                }
+            }
+        }
+    }
+
+    /// <summary>Ends the connection from any thread: whoever waits in a call returns.</summary>
+    public void Shutdown()
+    {
+        try
+        {
+            socket.Shutdown(SocketShutdown.Both);
+        }
+        catch (SocketException)
+        {
+            // The peer was faster.
+        }
+        catch (ObjectDisposedException)
+        {
+            // So was our own thread.
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => socket.Dispose();
+
+    [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
+    private static partial nint Receive(int descriptor, byte* buffer, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
+    private static partial nint Send(int descriptor, byte* buffer, nuint length, int flags);
+}
