@@ -7,7 +7,7 @@ namespace Monitor.Qapi;
 /// </remarks>
 public interface ITurnScheduler
 {
-    /// <summary>Runs <paramref name="turn"/> on the calling thread as a turn, waiting for the lock first.</summary>
+    /// <summary>Runs <paramref name="turn"/> on the calling thread as a turn, waiting for the lock first; a turn that calls it runs it at once.</summary>
     /// <typeparam name="TState">The type of the state handed over, so that no closure is needed.</typeparam>
     /// <param name="turn">The code of the turn; must not block.</param>
     /// <param name="state">Handed to <paramref name="turn"/>.</param>

@@ -1,0 +1,207 @@
+using System.Net.Sockets;
+using System.Text;
+using Monitor.Qapi;
+using Monitor.Qmp;
+
+namespace Unit.Qmp;
+
+/// <summary>A server with a handful of commands on a UNIX socket in a directory of its own.</summary>
+internal sealed class QmpTestServer : IDisposable
+{
+    public const string Greeting =
+        "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, \"minor\": 2, \"major\": 7}, \"package\": \"Monitor 0.1.0\"}, \"capabilities\": [\"oob\"]}}";
+
+    private readonly DirectoryInfo _directory = Directory.CreateTempSubdirectory("qmp");
+
+    public QmpTestServer(TimeProvider? time = null)
+    {
+        Events = new QmpEventBus(time ?? TimeProvider.System);
+        var table = new QmpCommandTable();
+        table.Add(new QmpCommand("ping", QmpCommandOptions.Lockless | QmpCommandOptions.AllowOob, (v, _) => NoArguments(v)));
+        table.Add(new QmpCommand("noop", QmpCommandOptions.None, (v, _) => NoArguments(v)));
+        table.Add(new QmpCommand("echo", QmpCommandOptions.ReturnsValue, Echo));
+        table.Add(new QmpCommand("refuse", QmpCommandOptions.None, (_, _) => throw new QmpException(QmpErrorClass.DeviceNotFound, "no 'é'")));
+        table.Add(new QmpCommand("break", QmpCommandOptions.None, (_, _) => throw new InvalidOperationException("bug")));
+        table.Add(new QmpCommand("wait", QmpCommandOptions.None, (_, _) => WaitAsync()));
+        table.Add(new QmpCommand("big", QmpCommandOptions.ReturnsValue, Big));
+        Server = new QmpServer(new QmpDispatcher(table, new LockScheduler()), Events);
+        Path = System.IO.Path.Combine(_directory.FullName, "s");
+        Server.Listen(Path, "m");
+    }
+
+    public string Path { get; }
+
+    public QmpServer Server { get; }
+
+    public QmpEventBus Events { get; }
+
+    /// <summary>Each permit completes one <c>wait</c> command.</summary>
+    public SemaphoreSlim Waiters { get; } = new(0);
+
+    /// <summary>Released when a <c>wait</c> command has begun.</summary>
+    public SemaphoreSlim Started { get; } = new(0);
+
+    public QmpTestClient Connect() => new(Path);
+
+    public QmpTestClient ConnectNegotiated(bool oob = false)
+    {
+        var client = Connect();
+        client.ReadLine();
+        client.Send(oob ? "{\"execute\":\"qmp_capabilities\",\"arguments\":{\"enable\":[\"oob\"]}}" : "{\"execute\":\"qmp_capabilities\"}");
+        client.ReadLine();
+        return client;
+    }
+
+    public void Dispose()
+    {
+        Waiters.Release(1000);
+        Server.StopAsync().Wait();
+        _directory.Delete(recursive: true);
+        Waiters.Dispose();
+        Started.Dispose();
+    }
+
+    private static ValueTask NoArguments(QmpInputVisitor v)
+    {
+        v.StartStruct(null);
+        v.CheckStruct();
+        v.EndStruct();
+        return default;
+    }
+
+    private static ValueTask Echo(QmpInputVisitor v, IQmpReply reply)
+    {
+        v.StartStruct(null);
+        var value = QmpValue.Read(v, "value");
+        v.CheckStruct();
+        v.EndStruct();
+        value.Write(reply.Writer);
+        return default;
+    }
+
+    private static ValueTask Big(QmpInputVisitor v, IQmpReply reply)
+    {
+        reply.WriteRaw(Encoding.ASCII.GetBytes('"' + new string('x', 1 << 20) + '"'));
+        return default;
+    }
+
+    private async ValueTask WaitAsync()
+    {
+        Started.Release();
+        await Waiters.WaitAsync();
+    }
+
+    private sealed class LockScheduler : SynchronizationContext, ITurnScheduler
+    {
+        private readonly Lock _lock = new();
+
+        public void Run<TState>(Action<TState> turn, TState state)
+        {
+            var before = Current;
+            lock (_lock)
+            {
+                SetSynchronizationContext(this);
+                try
+                {
+                    turn(state);
+                }
+                finally
+                {
+                    SetSynchronizationContext(before);
+                }
+            }
+        }
+
+        public void Post(Action turn) => ThreadPool.QueueUserWorkItem(_ => Run(t => t(), turn));
+
+        public override void Post(SendOrPostCallback d, object? state) => Post(() => d(state));
+    }
+}
+
+/// <summary>The other end of a session's socket.</summary>
+internal sealed class QmpTestClient : IDisposable
+{
+    private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+
+    private readonly List<byte> _received = [];
+
+    public QmpTestClient(string path)
+    {
+        _socket.ReceiveTimeout = 20_000;
+        _socket.Connect(new UnixDomainSocketEndPoint(path));
+    }
+
+    public void Send(string text) => Send(Encoding.UTF8.GetBytes(text));
+
+    public void Send(ReadOnlySpan<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            bytes = bytes[_socket.Send(bytes)..];
+        }
+    }
+
+    public void EndSending() => _socket.Shutdown(SocketShutdown.Send);
+
+    public string Ask(string text)
+    {
+        Send(text);
+        return ReadLine();
+    }
+
+    /// <summary>One line without its end; <c>EOF</c> when the server has closed.</summary>
+    public string ReadLine()
+    {
+        byte[] buffer = new byte[65536];
+        for (; ; )
+        {
+            int end = _received.IndexOf((byte)'\n');
+            if (end >= 0)
+            {
+                string line = Encoding.UTF8.GetString([.. _received.Take(end + 1)]);
+                _received.RemoveRange(0, end + 1);
+                return line.EndsWith("\r\n", StringComparison.Ordinal) ? line[..^2] : throw new InvalidDataException(line);
+            }
+
+            int length = Receive(buffer);
+            if (length == 0)
+            {
+                return _received.Count == 0 ? "EOF" : throw new InvalidDataException("broken line");
+            }
+
+            _received.AddRange(buffer.AsSpan(0, length));
+        }
+    }
+
+    public byte[] ReadToEnd()
+    {
+        byte[] buffer = new byte[65536];
+        for (int length = Receive(buffer); length > 0; length = Receive(buffer))
+        {
+            _received.AddRange(buffer.AsSpan(0, length));
+        }
+
+        return [.. _received];
+    }
+
+    /// <summary>What one receive call gives.</summary>
+    public string ReceiveOnce()
+    {
+        byte[] buffer = new byte[65536];
+        return Encoding.UTF8.GetString(buffer, 0, Receive(buffer));
+    }
+
+    public void Dispose() => _socket.Dispose();
+
+    private int Receive(byte[] buffer)
+    {
+        try
+        {
+            return _socket.Receive(buffer);
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.ConnectionReset)
+        {
+            return 0;
+        }
+    }
+}
