@@ -1,0 +1,294 @@
+using System.Runtime.CompilerServices;
+using Monitor.Block.Io;
+
+namespace Monitor.Block.Drivers;
+
+/// <summary>A node that does I/O generically from two answers of its format: where bytes live, and room for new ones.</summary>
+/// <remarks>
+/// <para>A read asks <see cref="TryMap"/> (or <see cref="MapLaterAsync"/>) and moves each run: from the child, as zeroes, from the
+/// backing node, or decompressed. A write asks <see cref="TryMapInPlace"/>; where that does not know a place the bytes may simply
+/// overwrite, it asks <see cref="AllocateAsync"/>, writes the bytes and the copied edges, and links the room.</para>
+/// <para>The usual request lies in one mapped run: it takes no lock, allocates nothing and completes at once if the child does.
+/// Requests hold a ticket of <see cref="Requests"/> while they use what they looked up, so the format knows when a freed cluster may
+/// be used again.</para>
+/// </remarks>
+public abstract class FormatNode : BlockNode
+{
+    /// <summary>Bytes written at once where zeroes must be written out.</summary>
+    private const int ZeroPieceBytes = 1 << 20;
+
+    /// <summary>Makes a node that has not read its header.</summary>
+    protected FormatNode(BlockNodeSettings settings)
+        : base(settings)
+    {
+    }
+
+    /// <summary>Counts the requests that use looked-up clusters.</summary>
+    internal GracePeriods Requests { get; } = new();
+
+    /// <inheritdoc/>
+    public override ValueTask<BlockMapping> MapAsync(long offset, long length) =>
+        TryMap(offset, length, out BlockMapping run) ? new ValueTask<BlockMapping>(run) : MapLaterAsync(offset, length);
+
+    /// <summary>Where the range's first run lives, if that is known without I/O and locks.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <param name="mapping">A run; for compressed clusters of one cluster at most, with the format's descriptor as its host position.</param>
+    protected abstract bool TryMap(long offset, long length, out BlockMapping mapping);
+
+    /// <summary>Where the range's first run lives, reading tables as needed.</summary>
+    /// <exception cref="BlockIoException">The medium failed, or the tables are damaged.</exception>
+    protected abstract ValueTask<BlockMapping> MapLaterAsync(long offset, long length);
+
+    /// <summary>Where the range's first run may be overwritten in place, if that is known without I/O and locks.</summary>
+    protected abstract bool TryMapInPlace(long offset, long length, out BlockMapping mapping);
+
+    /// <summary>Makes room for the start of a write, or finds that it can go in place.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <exception cref="BlockIoException">No room, the medium failed, or the tables are damaged.</exception>
+    protected abstract ValueTask<ClusterAllocation> AllocateAsync(long offset, long length);
+
+    /// <summary>Makes the start of a range read as zeroes by metadata alone.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <param name="mayUnmap">Whether the space may be given back.</param>
+    /// <returns>Bytes done; 0 where zeroes must be written out up to the end of the cluster.</returns>
+    protected abstract ValueTask<long> ZeroClustersAsync(long offset, long length, bool mayUnmap);
+
+    /// <summary>Gives the start of a range back.</summary>
+    /// <returns>Bytes dealt with, at least 1.</returns>
+    protected abstract ValueTask<long> DiscardClustersAsync(long offset, long length);
+
+    /// <summary>Reads from inside a compressed cluster.</summary>
+    /// <param name="descriptor">As <see cref="TryMap"/> gave it.</param>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="buffer">Filled wholly; ends within the cluster.</param>
+    protected abstract ValueTask ReadCompressedAsync(HostOffset descriptor, long offset, Memory<byte> buffer);
+
+    /// <inheritdoc/>
+    protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
+    {
+        int ticket = Requests.Enter();
+        ValueTask read;
+        try
+        {
+            read = TryMap(offset, buffer.Length, out BlockMapping run) && run.Kind == BlockMappingKind.Data && run.Length == buffer.Length
+                ? run.Child!.Node.ReadAsync(run.Host.Bytes, buffer)
+                : ReadRunsAsync(offset, buffer);
+        }
+        catch
+        {
+            Requests.Exit(ticket);
+            throw;
+        }
+
+        return Leave(read, ticket);
+    }
+
+    /// <inheritdoc/>
+    protected override ValueTask DoWriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
+    {
+        if ((flags & BlockWriteFlags.Compressed) != 0)
+        {
+            throw new BlockIoException(Errno.ENOTSUP);
+        }
+
+        int ticket = Requests.Enter();
+        ValueTask write;
+        try
+        {
+            write = TryMapInPlace(offset, buffer.Length, out BlockMapping run) && run.Length == buffer.Length
+                ? run.Child!.Node.WriteAsync(run.Host.Bytes, buffer)
+                : WriteRunsAsync(offset, buffer);
+        }
+        catch
+        {
+            Requests.Exit(ticket);
+            throw;
+        }
+
+        return (flags & BlockWriteFlags.Fua) == 0 ? Leave(write, ticket) : FlushAfterAsync(Leave(write, ticket));
+    }
+
+    /// <inheritdoc/>
+    protected override async ValueTask DoWriteZeroesAsync(long offset, long length, BlockWriteFlags flags)
+    {
+        for (long end = offset + length; offset < end;)
+        {
+            long done = await ZeroClustersAsync(offset, end - offset, (flags & BlockWriteFlags.MayUnmap) != 0).ConfigureAwait(false);
+            if (done == 0)
+            {
+                if ((flags & BlockWriteFlags.NoFallback) != 0)
+                {
+                    throw new BlockIoException(Errno.ENOTSUP);
+                }
+
+                done = Math.Min(end - offset, ClusterSizeBytes - (offset % ClusterSizeBytes));
+                await WriteZeroBytesAsync(offset, done).ConfigureAwait(false);
+            }
+
+            offset += done;
+        }
+
+        if ((flags & BlockWriteFlags.Fua) != 0)
+        {
+            await DoFlushAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc/>
+    protected override async ValueTask DoDiscardAsync(long offset, long length)
+    {
+        for (long end = offset + length; offset < end;)
+        {
+            offset += await DiscardClustersAsync(offset, end - offset).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Writes zeroes out as data.</summary>
+    protected async ValueTask WriteZeroBytesAsync(long offset, long length)
+    {
+        IoBuffer zeroes = IoBufferPool.Rent((int)Math.Min(length, ZeroPieceBytes));
+        try
+        {
+            zeroes.GetSpan().Clear();
+            for (long done = 0; done < length;)
+            {
+                int piece = (int)Math.Min(length - done, zeroes.Capacity);
+                await DoWriteAsync(offset + done, zeroes.Memory[..piece], BlockWriteFlags.None).ConfigureAwait(false);
+                done += piece;
+            }
+        }
+        finally
+        {
+            zeroes.Return();
+        }
+    }
+
+    private ValueTask Leave(ValueTask request, int ticket)
+    {
+        if (!request.IsCompleted)
+        {
+            return LeaveLaterAsync(request, ticket);
+        }
+
+        Requests.Exit(ticket);
+        return request;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask LeaveLaterAsync(ValueTask request, int ticket)
+    {
+        try
+        {
+            await request.ConfigureAwait(false);
+        }
+        finally
+        {
+            Requests.Exit(ticket);
+        }
+    }
+
+    private async ValueTask FlushAfterAsync(ValueTask write)
+    {
+        await write.ConfigureAwait(false);
+        await DoFlushAsync().ConfigureAwait(false);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask ReadRunsAsync(long offset, Memory<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            BlockMapping run = await MapAsync(offset, buffer.Length).ConfigureAwait(false);
+            Memory<byte> part = buffer[..(int)run.Length];
+            await ReadRunAsync(run, offset, part).ConfigureAwait(false);
+            offset += part.Length;
+            buffer = buffer[part.Length..];
+        }
+    }
+
+    private ValueTask ReadRunAsync(in BlockMapping run, long offset, Memory<byte> buffer)
+    {
+        switch (run.Kind)
+        {
+            case BlockMappingKind.Data:
+                return run.Child!.Node.ReadAsync(run.Host.Bytes, buffer);
+            case BlockMappingKind.Compressed:
+                return ReadCompressedAsync(run.Host, offset, buffer);
+            case BlockMappingKind.Backing when Backing is { } backing:
+                long below = Math.Clamp(backing.Node.SizeBytes - offset, 0, buffer.Length);
+                buffer.Span[(int)below..].Clear();
+                return below > 0 ? backing.Node.ReadAsync(offset, buffer[..(int)below]) : default;
+            default:
+                buffer.Span.Clear();
+                return default;
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask WriteRunsAsync(long offset, ReadOnlyMemory<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            int done;
+            if (TryMapInPlace(offset, buffer.Length, out BlockMapping run))
+            {
+                done = (int)run.Length;
+                await run.Child!.Node.WriteAsync(run.Host.Bytes, buffer[..done]).ConfigureAwait(false);
+            }
+            else
+            {
+                ClusterAllocation room = await AllocateAsync(offset, buffer.Length).ConfigureAwait(false);
+                done = (int)room.Length;
+                await FillAsync(room, offset, buffer[..done]).ConfigureAwait(false);
+            }
+
+            offset += done;
+            buffer = buffer[done..];
+        }
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask FillAsync(ClusterAllocation room, long offset, ReadOnlyMemory<byte> data)
+    {
+        try
+        {
+            if (room.HeadBytes == 0 && room.TailBytes == 0)
+            {
+                await room.Child.Node.WriteAsync(room.Host.Bytes, data).ConfigureAwait(false);
+            }
+            else
+            {
+                await WriteWithEdgesAsync(room, offset, data).ConfigureAwait(false);
+            }
+        }
+        catch
+        {
+            await room.AbandonAsync().ConfigureAwait(false);
+            throw;
+        }
+
+        await room.LinkAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>One write of the bytes and their copied edges together: cheaper than three, and never a cluster with a hole.</summary>
+    private async ValueTask WriteWithEdgesAsync(ClusterAllocation room, long offset, ReadOnlyMemory<byte> data)
+    {
+        int total = room.HeadBytes + data.Length + room.TailBytes;
+        IoBuffer joined = IoBufferPool.Rent(total);
+        try
+        {
+            Memory<byte> whole = joined.Memory[..total];
+            await ReadRunsAsync(offset - room.HeadBytes, whole[..room.HeadBytes]).ConfigureAwait(false);
+            data.CopyTo(whole[room.HeadBytes..]);
+            await ReadRunsAsync(offset + data.Length, whole[(room.HeadBytes + data.Length)..]).ConfigureAwait(false);
+            await room.Child.Node.WriteAsync((room.Host + -room.HeadBytes).Bytes, whole).ConfigureAwait(false);
+        }
+        finally
+        {
+            joined.Return();
+        }
+    }
+}

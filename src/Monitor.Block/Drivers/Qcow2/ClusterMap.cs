@@ -1,0 +1,300 @@
+using System.Buffers.Binary;
+using Monitor.Block.Io;
+
+namespace Monitor.Block.Drivers.Qcow2;
+
+/// <summary>The active L1 table and the L2 tables: which host cluster holds which guest cluster (qcow2 spec, "Cluster mapping").</summary>
+/// <remarks>
+/// The L1 table is in memory; L2 tables are cached in slices, found by guest position from any thread without a lock. Changes are made
+/// under the allocation lock, in memory; <see cref="ImageMetadata"/> writes them back in order.
+/// </remarks>
+internal sealed class ClusterMap
+{
+    private readonly ImageMetadata _image;
+    private readonly MetadataCache _slices;
+    private readonly int _clusterBits;
+    private readonly int _tableBits;
+    private readonly int _sliceBits;
+    private ulong[] _l1;
+    private int _dirtyFrom = int.MaxValue;
+    private int _dirtyTo = -1;
+
+    /// <summary>Takes over an L1 table that was read.</summary>
+    /// <param name="image">What the map belongs to.</param>
+    /// <param name="l1">Its entries in the machine's byte order.</param>
+    /// <param name="sliceBytes">Bytes of an L2 table that are read and written at once.</param>
+    /// <param name="cacheBytes">Bytes of L2 tables to keep.</param>
+    public ClusterMap(ImageMetadata image, ulong[] l1, int sliceBytes, long cacheBytes)
+    {
+        _image = image;
+        _l1 = l1;
+        _clusterBits = (int)image.Header.Header.ClusterBits;
+        _tableBits = _clusterBits - 3;
+        _sliceBits = System.Numerics.BitOperations.Log2((uint)sliceBytes) - 3;
+        _slices = new MetadataCache(sliceBytes, cacheBytes);
+        foreach (ulong entry in l1)
+        {
+            long table = (long)(entry & Qcow2Format.OffsetMask);
+            if (IsTablePlace(table))
+            {
+                image.Clusters.Add(table, ClusterBytes, MetadataClusters.ActiveL2);
+            }
+        }
+    }
+
+    /// <summary>Whether something differs from the image; from any thread.</summary>
+    public bool HasDirty => _slices.HasDirty || HasDirtyL1;
+
+    /// <summary>Whether the L1 table differs from the image.</summary>
+    public bool HasDirtyL1 => Volatile.Read(ref _dirtyTo) >= 0;
+
+    private int ClusterBytes => 1 << _clusterBits;
+
+    private int TableShift => _clusterBits + _tableBits;
+
+    /// <summary>The slice that holds a guest position's entry, if it is in memory.</summary>
+    /// <param name="guestOffset">Guest position in bytes.</param>
+    /// <param name="entry">The entry's number in the slice.</param>
+    public MetadataBlock? Find(long guestOffset, out int entry)
+    {
+        long cluster = guestOffset >> _clusterBits;
+        entry = (int)cluster & ((1 << _sliceBits) - 1);
+        return _slices.Find(cluster >> _sliceBits);
+    }
+
+    /// <summary>Whether a guest position has no L2 table.</summary>
+    public bool HasNoTable(long guestOffset) => (Volatile.Read(ref _l1[guestOffset >> TableShift]) & Qcow2Format.OffsetMask) == 0;
+
+    /// <summary>Guest bytes from a position to the end of what its L2 table covers.</summary>
+    public long BytesToTableEnd(long guestOffset) => (1L << TableShift) - (guestOffset & ((1L << TableShift) - 1));
+
+    /// <summary>The slice that holds a guest position's entry, read if need be; <see langword="null"/> if there is no table. Under the lock.</summary>
+    /// <exception cref="BlockIoException">The medium failed, or the L1 entry is damaged.</exception>
+    public async ValueTask<MetadataBlock?> LoadAsync(long guestOffset)
+    {
+        if (Find(guestOffset, out _) is { } found)
+        {
+            return found;
+        }
+
+        long index = guestOffset >> TableShift;
+        long table = (long)(_l1[index] & Qcow2Format.OffsetMask);
+        if (table == 0)
+        {
+            return null;
+        }
+
+        if (!IsTablePlace(table))
+        {
+            throw await _image.Corruption.ReportAsync(table, null, $"L2 table offset {table:#x} invalid (L1 index: {index:#x})").ConfigureAwait(false);
+        }
+
+        return await ReadSliceAsync(guestOffset, table).ConfigureAwait(false);
+    }
+
+    /// <summary>The slice that holds a guest position's entry, in a table that may be changed. Under the lock.</summary>
+    /// <exception cref="BlockIoException">No room, the medium failed, or the tables are damaged.</exception>
+    public async ValueTask<MetadataBlock> LoadForChangeAsync(long guestOffset)
+    {
+        int index = (int)(guestOffset >> TableShift);
+        ulong entry = _l1[index];
+        long table = (long)(entry & Qcow2Format.OffsetMask);
+        if (table == 0)
+        {
+            await AddTableAsync(index).ConfigureAwait(false);
+        }
+        else if ((entry & Qcow2Format.Copied) == 0)
+        {
+            await CopyTableAsync(guestOffset, index, table).ConfigureAwait(false);
+        }
+        else if (_image.Clusters.FindOverlap(table, 1) is { } owner and not MetadataClusters.ActiveL2)
+        {
+            throw await _image.Corruption.ReportAsync(table, ClusterBytes, $"Preventing invalid write on metadata (overlaps with {owner})")
+                .ConfigureAwait(false);
+        }
+
+        return (await LoadAsync(guestOffset).ConfigureAwait(false))!;
+    }
+
+    /// <summary>Takes note that a slice was changed.</summary>
+    public void MarkDirty(MetadataBlock slice) => _slices.MarkDirty(slice);
+
+    /// <summary>Writes changed slices.</summary>
+    public ValueTask WriteSlicesAsync() => _slices.WriteDirtyAsync(_image.File);
+
+    /// <summary>Writes the changed part of the L1 table, in whole sectors.</summary>
+    public async ValueTask WriteL1Async()
+    {
+        const int entriesPerSector = Qcow2Format.SectorBytes / sizeof(ulong);
+        int from = _dirtyFrom / entriesPerSector * entriesPerSector;
+        int to = Math.Min(_l1.Length, (_dirtyTo / entriesPerSector * entriesPerSector) + entriesPerSector);
+        await _image.File.WriteAsync((long)_image.Header.Header.L1Offset + (from * sizeof(ulong)), L1Bytes(_l1.AsSpan(from, to - from)))
+            .ConfigureAwait(false);
+        (_dirtyFrom, _dirtyTo) = (int.MaxValue, -1);
+    }
+
+    /// <summary>Moves to a longer L1 table. Nothing is in flight; under the lock.</summary>
+    /// <param name="entries">Entries of the new table.</param>
+    /// <exception cref="BlockIoException">No room, or the medium failed.</exception>
+    public async ValueTask GrowAsync(long entries)
+    {
+        if (entries <= _l1.Length)
+        {
+            return;
+        }
+
+        if (entries * sizeof(ulong) > Qcow2Format.MaximumL1Bytes)
+        {
+            throw new BlockIoException(Errno.EFBIG);
+        }
+
+        ulong[] longer = new ulong[entries];
+        _l1.CopyTo(longer, 0);
+        long bytes = entries * sizeof(ulong);
+        ClusterRun run = await _image.Refcounts.AllocateContiguousAsync((bytes + ClusterBytes - 1) >> _clusterBits).ConfigureAwait(false);
+        long place = run.First << _clusterBits;
+        await _image.FlushAsync().ConfigureAwait(false);
+        await _image.File.WriteAsync(place, L1Bytes(longer)).ConfigureAwait(false);
+        await _image.File.FlushAsync().ConfigureAwait(false);
+        Qcow2Header header = _image.Header.Header;
+        (long oldPlace, long oldBytes) = ((long)header.L1Offset, (long)header.L1Entries * sizeof(ulong));
+        (header.L1Offset, header.L1Entries) = ((ulong)place, (uint)entries);
+        await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
+        Volatile.Write(ref _l1, longer);
+        _image.Clusters.Remove(oldPlace, oldBytes);
+        _image.Clusters.Add(place, bytes, MetadataClusters.ActiveL1);
+        long oldClusters = (oldBytes + ClusterBytes - 1) >> _clusterBits;
+        await _image.Refcounts.DecreaseAsync(new ClusterRun(oldPlace >> _clusterBits, oldClusters)).ConfigureAwait(false);
+    }
+
+    /// <summary>What is wrong with an entry, or <see langword="null"/>.</summary>
+    /// <param name="entry">The entry.</param>
+    /// <param name="forWrite">Whether its cluster is to be written or freed, so that it must not hold metadata.</param>
+    public string? FindDamage(L2Entry entry, bool forWrite)
+    {
+        if (entry.Kind is L2EntryKind.ZeroPlain or L2EntryKind.ZeroAllocated && _image.Header.Header.Version < 3)
+        {
+            return "Zero cluster entry found in pre-v3 image";
+        }
+
+        if (entry.Kind is not (L2EntryKind.Normal or L2EntryKind.ZeroAllocated))
+        {
+            return null;
+        }
+
+        if ((entry.HostOffset & (ClusterBytes - 1)) != 0)
+        {
+            return entry.Kind == L2EntryKind.Normal
+                ? $"Cluster allocation offset {entry.HostOffset:#x} unaligned"
+                : $"Preallocated zero cluster offset {entry.HostOffset:#x} unaligned";
+        }
+
+        return forWrite && _image.Clusters.FindOverlap(entry.HostOffset, ClusterBytes) is { } owner
+            ? $"Preventing invalid write on metadata (overlaps with {owner})"
+            : null;
+    }
+
+    private bool IsTablePlace(long table) => table != 0 && (table & (ClusterBytes - 1)) == 0 && table < _image.File.SizeBytes;
+
+    private async ValueTask<MetadataBlock> ReadSliceAsync(long guestOffset, long table)
+    {
+        if (!_slices.MakeRoom())
+        {
+            await _image.WriteBackAsync().ConfigureAwait(false);
+            _slices.MakeRoom();
+        }
+
+        long index = guestOffset >> _clusterBits >> _sliceBits;
+        long place = table + (index % (1 << (_tableBits - _sliceBits)) * _slices.BlockBytes);
+        byte[] bytes = new byte[_slices.BlockBytes];
+        await _image.File.ReadAsync(place, bytes).ConfigureAwait(false);
+        var slice = new MetadataBlock(index, place, bytes) { IsSuspect = IsSuspect(bytes) };
+        _slices.Add(slice);
+        return slice;
+    }
+
+    private bool IsSuspect(ReadOnlySpan<byte> slice)
+    {
+        for (; !slice.IsEmpty; slice = slice[sizeof(ulong)..])
+        {
+            ulong raw = BinaryPrimitives.ReadUInt64BigEndian(slice);
+            if (raw != 0 && FindDamage(new L2Entry(raw), forWrite: true) is not null)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private async ValueTask AddTableAsync(int index)
+    {
+        ClusterRun run = await _image.Refcounts.AllocateAsync(1).ConfigureAwait(false);
+        await FillTableAsync(index, run, source: -1).ConfigureAwait(false);
+    }
+
+    /// <summary>Gives the active L1 table its own copy of a table that a snapshot shares.</summary>
+    private async ValueTask CopyTableAsync(long guestOffset, int index, long table)
+    {
+        if (!IsTablePlace(table))
+        {
+            throw await _image.Corruption.ReportAsync(table, null, $"L2 table offset {table:#x} invalid (L1 index: {index:#x})").ConfigureAwait(false);
+        }
+
+        ClusterRun run = await _image.Refcounts.AllocateAsync(1).ConfigureAwait(false);
+        await FillTableAsync(index, run, table).ConfigureAwait(false);
+        long firstSlice = guestOffset >> TableShift << (_tableBits - _sliceBits);
+        for (long i = 0; i < 1 << (_tableBits - _sliceBits); i++)
+        {
+            if (_slices.Find(firstSlice + i) is { } slice)
+            {
+                slice.HostOffset = (run.First << _clusterBits) + (i * _slices.BlockBytes);
+            }
+        }
+
+        _image.Clusters.Remove(table, ClusterBytes);
+        _image.Retired.Add(new ClusterRun(table >> _clusterBits, 1), discard: false);
+    }
+
+    private async ValueTask FillTableAsync(int index, ClusterRun run, long source)
+    {
+        IoBuffer content = IoBufferPool.Rent(ClusterBytes);
+        try
+        {
+            Memory<byte> bytes = content.Memory[..ClusterBytes];
+            bytes.Span.Clear();
+            if (source >= 0)
+            {
+                await _image.File.ReadAsync(source, bytes).ConfigureAwait(false);
+            }
+
+            await _image.File.WriteAsync(run.First << _clusterBits, bytes).ConfigureAwait(false);
+        }
+        catch
+        {
+            await _image.Refcounts.DecreaseAsync(run).ConfigureAwait(false);
+            throw;
+        }
+        finally
+        {
+            content.Return();
+        }
+
+        long table = run.First << _clusterBits;
+        _image.Clusters.Add(table, ClusterBytes, MetadataClusters.ActiveL2);
+        Volatile.Write(ref _l1[index], (ulong)table | Qcow2Format.Copied);
+        _dirtyFrom = Math.Min(_dirtyFrom, index);
+        Volatile.Write(ref _dirtyTo, Math.Max(_dirtyTo, index));
+    }
+
+    private static byte[] L1Bytes(ReadOnlySpan<ulong> entries)
+    {
+        byte[] bytes = new byte[entries.Length * sizeof(ulong)];
+        for (int i = 0; i < entries.Length; i++)
+        {
+            BinaryPrimitives.WriteUInt64BigEndian(bytes.AsSpan(i * sizeof(ulong)), entries[i]);
+        }
+
+        return bytes;
+    }
+}

@@ -1,0 +1,167 @@
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers.Qcow2;
+
+/// <summary>An open image's tables and the order in which they reach the disk.</summary>
+/// <remarks>
+/// <para>Idea: everything is changed in memory first and written back in one batch, when the guest flushes or the cache is full, so that
+/// scattered allocating writes cost no sync each. A batch is: refcount blocks; (sync; refcount table, if blocks are new); sync, which
+/// also covers the guest data and copied edges; L2 slices; (sync; L1 table, if L2 tables are new). A flush ends with one more sync.</para>
+/// <para>Example: a 4 KiB write to a new cluster takes refcount block 0 from 0 to 1 in memory, writes its data, sets the L2 entry in
+/// memory. A crash before the flush loses the entry and at worst leaks the cluster; a crash inside the batch leaves a refcount without
+/// an entry, never an entry without refcount or data.</para>
+/// <para>Cost: a flush after allocations costs two syncs, after none one. Clusters are given back after the batch that removes their
+/// last entry (<see cref="RetiredClusters"/>).</para>
+/// </remarks>
+internal sealed class ImageMetadata
+{
+    /// <summary>Clusters that may wait for a flush before one is made for their sake.</summary>
+    private const int RetiredLimit = 16384;
+
+    private readonly bool _passDiscards;
+
+    /// <summary>Takes over an image whose header was read and checked.</summary>
+    public ImageMetadata(BlockNode node, Qcow2OpenImage image, Qcow2CacheSizes sizes, GracePeriods requests, bool passDiscards, IEventSink events)
+    {
+        File = image.File;
+        Header = image.Header;
+        _passDiscards = passDiscards;
+        Qcow2Header header = Header.Header;
+        Clusters = new MetadataClusters((int)header.ClusterBits);
+        Clusters.Add(0, header.ClusterBytes, MetadataClusters.Header);
+        Clusters.Add((long)header.L1Offset, header.L1Entries * (long)sizeof(ulong), MetadataClusters.ActiveL1);
+        Clusters.Add((long)header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits, MetadataClusters.RefcountTable);
+        if (header.SnapshotCount > 0)
+        {
+            Clusters.Add((long)header.SnapshotsOffset, 1, MetadataClusters.SnapshotTable);
+        }
+
+        Corruption = new CorruptionReporter(node, Header, File, events);
+        Retired = new RetiredClusters(requests);
+        Refcounts = new Refcounts(File, Header, Clusters, Corruption, image.RefcountTable, sizes.RefcountBytes);
+        Map = new ClusterMap(this, image.L1, sizes.SliceBytes, sizes.L2Bytes);
+    }
+
+    public ImageFile File { get; }
+
+    public Qcow2HeaderCluster Header { get; }
+
+    public MetadataClusters Clusters { get; }
+
+    public CorruptionReporter Corruption { get; }
+
+    public RetiredClusters Retired { get; }
+
+    public Refcounts Refcounts { get; }
+
+    public ClusterMap Map { get; }
+
+    /// <summary>The allocation lock: held for every change of the tables and for look-ups that must read them.</summary>
+    public SemaphoreSlim Lock { get; } = new(1, 1);
+
+    /// <summary>Refuses requests on an image that was marked corrupt.</summary>
+    /// <exception cref="BlockIoException">It was.</exception>
+    public void ThrowIfCorrupt()
+    {
+        if (Corruption.IsFatal)
+        {
+            throw new BlockIoException(Errno.EIO);
+        }
+    }
+
+    /// <summary>Makes everything acknowledged durable; takes the lock only if tables changed.</summary>
+    /// <exception cref="BlockIoException">The medium failed, now or at an earlier sync.</exception>
+    public async ValueTask FlushGuestAsync()
+    {
+        if (!Map.HasDirty)
+        {
+            await File.FlushAsync().ConfigureAwait(false);
+            return;
+        }
+
+        await Lock.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            await FlushAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            Lock.Release();
+        }
+    }
+
+    /// <summary>Writes all changed tables back, syncs, and gives back what waited for that. Under the lock.</summary>
+    /// <exception cref="BlockIoException">The medium failed, now or at an earlier sync.</exception>
+    public async ValueTask FlushAsync()
+    {
+        await WriteBackAsync().ConfigureAwait(false);
+        await File.FlushAsync().ConfigureAwait(false);
+        Retired.SetDurable();
+        await ReleaseRetiredAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Writes all changed tables in the order that survives a crash. Under the lock.</summary>
+    /// <exception cref="BlockIoException">The medium failed; what was not written stays changed.</exception>
+    public async ValueTask WriteBackAsync()
+    {
+        ThrowIfCorrupt();
+        File.ThrowIfFailed();
+        await Refcounts.WriteBackAsync().ConfigureAwait(false);
+        if (!Map.HasDirty)
+        {
+            return;
+        }
+
+        await File.FlushAsync().ConfigureAwait(false);
+        await Map.WriteSlicesAsync().ConfigureAwait(false);
+        if (Map.HasDirtyL1)
+        {
+            await File.FlushAsync().ConfigureAwait(false);
+            await Map.WriteL1Async().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Gives back clusters that nobody can refer to any more; makes them so first if very many wait. Under the lock.</summary>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public ValueTask ReclaimAsync() => Retired.UnlinkedCount > RetiredLimit ? FlushAsync() : ReleaseRetiredAsync();
+
+    /// <summary>Writes everything back for good; failures are logged.</summary>
+    public async ValueTask CloseAsync(string nodeName)
+    {
+        try
+        {
+            await FlushAsync().ConfigureAwait(false);
+            await WriteBackAsync().ConfigureAwait(false);
+            await File.FlushAsync().ConfigureAwait(false);
+        }
+        catch (BlockIoException e)
+        {
+            DaemonLog.Error("Block", $"node {nodeName}: the image's tables could not be written back: {e.Message}");
+        }
+    }
+
+    private async ValueTask ReleaseRetiredAsync()
+    {
+        while (Retired.TryTake(out ClusterRun run, out bool discard))
+        {
+            bool free = await Refcounts.DecreaseAsync(run).ConfigureAwait(false);
+            if (free && discard && _passDiscards)
+            {
+                await PassDiscardAsync(run).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async ValueTask PassDiscardAsync(ClusterRun run)
+    {
+        int clusterBits = (int)Header.Header.ClusterBits;
+        try
+        {
+            await File.Child.Node.DiscardAsync(run.First << clusterBits, run.Count << clusterBits).ConfigureAwait(false);
+        }
+        catch (BlockIoException)
+        {
+            // The cluster is free either way; that the file keeps its space is no failure of the request.
+        }
+    }
+}

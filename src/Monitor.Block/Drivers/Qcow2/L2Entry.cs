@@ -1,0 +1,61 @@
+namespace Monitor.Block.Drivers.Qcow2;
+
+/// <summary>What an L2 entry says of its guest cluster.</summary>
+internal enum L2EntryKind
+{
+    /// <summary>Nothing here: the backing file shows through.</summary>
+    Unallocated,
+
+    /// <summary>Reads as zeroes, no host cluster.</summary>
+    ZeroPlain,
+
+    /// <summary>Reads as zeroes, a host cluster is kept for it.</summary>
+    ZeroAllocated,
+
+    /// <summary>Data in a host cluster.</summary>
+    Normal,
+
+    /// <summary>Compressed data.</summary>
+    Compressed,
+}
+
+/// <summary>One entry of an L2 table (qcow2 spec, "L2 table entry").</summary>
+/// <param name="Raw">The 64 bits, in the machine's order.</param>
+internal readonly record struct L2Entry(ulong Raw)
+{
+    private const ulong CompressedFlag = 1UL << 62;
+    private const ulong ZeroFlag = 1;
+
+    /// <summary>Reads as zeroes, no host cluster.</summary>
+    public static L2Entry Zero => new(ZeroFlag);
+
+    public L2EntryKind Kind => (Raw & CompressedFlag) != 0 ? L2EntryKind.Compressed
+        : (Raw & ZeroFlag) != 0 ? (HostOffset == 0 ? L2EntryKind.ZeroPlain : L2EntryKind.ZeroAllocated)
+        : HostOffset == 0 ? L2EntryKind.Unallocated : L2EntryKind.Normal;
+
+    /// <summary>Where the host cluster begins, for kinds that have one.</summary>
+    public long HostOffset => (long)(Raw & Qcow2Format.OffsetMask);
+
+    /// <summary>The host cluster belongs to this entry alone.</summary>
+    public bool IsCopied => (Raw & Qcow2Format.Copied) != 0;
+
+    /// <summary>Data that may be overwritten in place.</summary>
+    public bool IsInPlace => Kind == L2EntryKind.Normal && IsCopied;
+
+    /// <summary>The same entry, reading as zeroes.</summary>
+    public L2Entry WithZero => new(Raw | ZeroFlag);
+
+    /// <summary>An entry for a cluster of its own.</summary>
+    public static L2Entry Data(long hostOffset) => new((ulong)hostOffset | Qcow2Format.Copied);
+
+    /// <summary>The host bytes that hold compressed data (qcow2 spec, "Compressed Clusters Descriptor").</summary>
+    /// <param name="clusterBits">Of the image.</param>
+    /// <returns>First byte and length; the data may end before the range does.</returns>
+    public (long Offset, int Length) CompressedRange(int clusterBits)
+    {
+        int sectorsShift = 62 - (clusterBits - 8);
+        long offset = (long)(Raw & ((1UL << sectorsShift) - 1));
+        long sectors = (long)((Raw & (CompressedFlag - 1)) >> sectorsShift) + 1;
+        return (offset, (int)((sectors * Qcow2Format.SectorBytes) - (offset % Qcow2Format.SectorBytes)));
+    }
+}

@@ -1,0 +1,173 @@
+using System.Buffers.Binary;
+using System.Numerics;
+using System.Text;
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers.Qcow2;
+
+/// <summary>Makes empty images.</summary>
+public static class Qcow2Image
+{
+    private const ulong DefaultClusterBytes = 65536;
+
+    /// <summary>Writes an empty image into a file, whose content is lost, and syncs it.</summary>
+    /// <param name="file">The node below; permissions to write and resize are held.</param>
+    /// <param name="options">What <c>blockdev-create</c> was asked; its <c>file</c> is not looked at.</param>
+    /// <exception cref="QmpException">The options contradict each other.</exception>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public static async ValueTask CreateAsync(BlockNode file, BlockdevCreateOptionsQcow2 options)
+    {
+        Qcow2Header header = Describe(options);
+        Layout layout = Layout.For(header);
+        header.RefcountTableOffset = (ulong)header.ClusterBytes;
+        header.RefcountTableClusters = (uint)layout.TableClusters;
+        header.L1Offset = (ulong)(1 + layout.TableClusters + layout.Blocks) << (int)header.ClusterBits;
+        var first = new Qcow2HeaderCluster(header, Extensions(header, options), options.BackingFile, new byte[header.ClusterBytes]);
+        byte[] headerBytes = HeaderBytes(first, options);
+
+        // The magic goes last: until then the file is no image at all.
+        await file.TruncateAsync(0).ConfigureAwait(false);
+        await file.TruncateAsync(layout.Clusters << (int)header.ClusterBits).ConfigureAwait(false);
+        await WriteRefcountsAsync(file, header, layout).ConfigureAwait(false);
+        await file.FlushAsync().ConfigureAwait(false);
+        await file.WriteAsync(0, headerBytes).ConfigureAwait(false);
+        await file.FlushAsync().ConfigureAwait(false);
+    }
+
+    private static Qcow2Header Describe(BlockdevCreateOptionsQcow2 options)
+    {
+        ulong clusterBytes = options.ClusterSize ?? DefaultClusterBytes;
+        bool isVersion3 = options.Version is null or BlockdevQcow2Version.V3;
+        long refcountBits = options.RefcountBits ?? 16;
+        Refuse(options.Size % Qcow2Format.SectorBytes != 0, "Image size must be a multiple of 512 bytes");
+        Refuse(
+            !BitOperations.IsPow2(clusterBytes) || clusterBytes is < 1 << Qcow2Format.MinimumClusterBits or > 1 << Qcow2Format.MaximumClusterBits,
+            "Cluster size must be a power of two between 512 and 2048k");
+        Refuse(options.Preallocation is not (null or PreallocMode.Off), "Preallocation is not supported yet for format 'qcow2'");
+        Refuse(
+            !isVersion3 && options.LazyRefcounts == true,
+            "Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or greater)");
+        Refuse(
+            refcountBits is < 1 or > 64 || !BitOperations.IsPow2(refcountBits),
+            "Refcount width must be a power of two and may not exceed 64 bits");
+        Refuse(
+            !isVersion3 && refcountBits != 16,
+            "Different refcount widths than 16 bits require compatibility level 1.1 or above (use version=v3 or greater)");
+        Refuse(options.BackingFmt is not null && options.BackingFile is null, "Backing format cannot be used without backing file");
+        bool zstd = options.CompressionType == Qcow2CompressionType.Zstd;
+        Refuse(
+            !isVersion3 && zstd,
+            "Non-zlib compression type is only supported with compatibility level 1.1 and above (use version=v3 or greater)");
+        return new Qcow2Header
+        {
+            Version = isVersion3 ? 3u : 2u,
+            ClusterBits = (uint)BitOperations.Log2(clusterBytes),
+            SizeBytes = options.Size,
+            L1Entries = L1EntriesFor(options.Size, BitOperations.Log2(clusterBytes)),
+            RefcountOrder = (uint)BitOperations.Log2((ulong)refcountBits),
+            HeaderBytes = (uint)(isVersion3 ? Qcow2Header.KnownBytes : Qcow2Format.Version2HeaderBytes),
+            Incompatible = zstd ? Qcow2IncompatibleFeatures.CompressionType : Qcow2IncompatibleFeatures.None,
+            Compatible = options.LazyRefcounts == true ? Qcow2CompatibleFeatures.LazyRefcounts : Qcow2CompatibleFeatures.None,
+            CompressionType = zstd ? (byte)1 : (byte)0,
+        };
+    }
+
+    private static uint L1EntriesFor(ulong sizeBytes, int clusterBits)
+    {
+        int tableShift = (2 * clusterBits) - 3;
+        ulong entries = (sizeBytes >> tableShift) + ((sizeBytes & ((1UL << tableShift) - 1)) != 0 ? 1UL : 0);
+        Refuse(
+            entries > (ulong)Qcow2Format.MaximumL1Bytes / sizeof(ulong),
+            $"Could not resize image: Failed to grow the L1 table: {Errno.Describe(Errno.EFBIG)}");
+        return (uint)entries;
+    }
+
+    private static List<Qcow2HeaderExtension> Extensions(Qcow2Header header, BlockdevCreateOptionsQcow2 options)
+    {
+        var extensions = new List<Qcow2HeaderExtension>();
+        if (options.BackingFmt is { } format)
+        {
+            extensions.Add(new Qcow2HeaderExtension(Qcow2HeaderExtension.BackingFormat, Encoding.UTF8.GetBytes(format.ToWire())));
+        }
+
+        byte[] names = Qcow2FeatureNames.ToExtension();
+        if (header.Version >= 3 && Qcow2Header.KnownBytes + names.Length + (3 * Qcow2HeaderExtension.PrefixBytes) + Qcow2BitmapExtension.Size < header.ClusterBytes)
+        {
+            extensions.Add(new Qcow2HeaderExtension(Qcow2HeaderExtension.FeatureNames, names));
+        }
+
+        return extensions;
+    }
+
+    private static byte[] HeaderBytes(Qcow2HeaderCluster first, BlockdevCreateOptionsQcow2 options)
+    {
+        int errno = Encoding.UTF8.GetByteCount(options.BackingFile ?? "") > Qcow2Format.MaximumBackingNameBytes ? Errno.EINVAL : 0;
+        if (errno == 0)
+        {
+            try
+            {
+                return first.ToBytes();
+            }
+            catch (BlockIoException e)
+            {
+                errno = e.Errno;
+            }
+        }
+
+        throw new QmpException(
+            $"Could not assign backing file '{options.BackingFile}' with format '{options.BackingFmt?.ToWire() ?? "(null)"}': {Errno.Describe(errno)}");
+    }
+
+    private static async ValueTask WriteRefcountsAsync(BlockNode file, Qcow2Header header, Layout layout)
+    {
+        int clusterBits = (int)header.ClusterBits;
+        byte[] table = new byte[layout.TableClusters << clusterBits];
+        byte[] block = new byte[header.ClusterBytes];
+        var width = new RefcountWidth((int)header.RefcountOrder);
+        int perBlock = width.EntriesIn(block.Length);
+        for (long i = 0; i < layout.Blocks; i++)
+        {
+            long place = (1 + layout.TableClusters + i) << clusterBits;
+            BinaryPrimitives.WriteUInt64BigEndian(table.AsSpan((int)i * sizeof(ulong)), (ulong)place);
+            block.AsSpan().Clear();
+            for (int k = 0; k < Math.Min(perBlock, layout.Clusters - (i * perBlock)); k++)
+            {
+                width.Write(block, k, 1);
+            }
+
+            await file.WriteAsync(place, block).ConfigureAwait(false);
+        }
+
+        await file.WriteAsync((long)header.RefcountTableOffset, table).ConfigureAwait(false);
+    }
+
+    private static void Refuse(bool condition, string text)
+    {
+        if (condition)
+        {
+            throw new QmpException(text);
+        }
+    }
+
+    /// <summary>Header, refcount table, refcount blocks, L1 table, in this order.</summary>
+    private readonly record struct Layout(long TableClusters, long Blocks, long L1Clusters)
+    {
+        public long Clusters => 1 + TableClusters + Blocks + L1Clusters;
+
+        public static Layout For(Qcow2Header header)
+        {
+            long perBlock = new RefcountWidth((int)header.RefcountOrder).EntriesIn(header.ClusterBytes);
+            long l1 = DivideUp(header.L1Entries * (long)sizeof(ulong), header.ClusterBytes);
+            var layout = new Layout(1, 1, l1);
+            while (layout.Blocks * perBlock < layout.Clusters || layout.TableClusters * header.ClusterBytes < layout.Blocks * sizeof(ulong))
+            {
+                long blocks = DivideUp(layout.Clusters, perBlock);
+                layout = new Layout(DivideUp(blocks * sizeof(ulong), header.ClusterBytes), blocks, l1);
+            }
+
+            return layout;
+        }
+
+        private static long DivideUp(long value, long unit) => (value + unit - 1) / unit;
+    }
+}

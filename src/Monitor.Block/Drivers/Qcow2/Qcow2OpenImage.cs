@@ -1,0 +1,195 @@
+using System.Buffers.Binary;
+using System.Text;
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers.Qcow2;
+
+/// <summary>Reads an image's header and tables, refusing what is not sound before anything is allocated or used.</summary>
+/// <param name="File">The image's file.</param>
+/// <param name="Header">Its first cluster.</param>
+/// <param name="L1">The active L1 table, in the machine's byte order.</param>
+/// <param name="RefcountTable">The refcount table, in the machine's byte order.</param>
+internal sealed record Qcow2OpenImage(ImageFile File, Qcow2HeaderCluster Header, ulong[] L1, ulong[] RefcountTable)
+{
+    private const ulong KnownFeatures = (ulong)(Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt | Qcow2IncompatibleFeatures.CompressionType);
+
+    private const long SnapshotEntryBytes = 40;
+
+    /// <summary>Reads and checks.</summary>
+    /// <param name="file">The image's file.</param>
+    /// <param name="readOnly">Whether the image will not be written.</param>
+    /// <exception cref="QmpException">The image is not sound, or needs what we cannot do.</exception>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public static async ValueTask<Qcow2OpenImage> ReadAsync(ImageFile file, bool readOnly)
+    {
+        byte[] start = new byte[Qcow2Header.KnownBytes];
+        await file.ReadAsync(0, start).ConfigureAwait(false);
+        Qcow2Header header = ReadHeader(start);
+        byte[] cluster = new byte[header.ClusterBytes];
+        await file.ReadAsync(0, cluster).ConfigureAwait(false);
+        Qcow2HeaderCluster first = ReadFirstCluster(header, cluster);
+        CheckFeatures(first, readOnly);
+        CheckTables(header, file.SizeBytes);
+        ulong[] table = await ReadTableAsync(
+            file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3).ConfigureAwait(false);
+        ulong[] l1 = await ReadTableAsync(file, header.L1Offset, header.L1Entries).ConfigureAwait(false);
+        return new Qcow2OpenImage(file, first, l1, table);
+    }
+
+    private static Qcow2Header ReadHeader(ReadOnlySpan<byte> start)
+    {
+        if (BinaryPrimitives.ReadUInt32BigEndian(start) != Qcow2Format.Magic)
+        {
+            throw new QmpException("Image is not in qcow2 format");
+        }
+
+        Qcow2Header header = Qcow2Header.Read(start);
+        if (header.Version is not (2 or 3))
+        {
+            throw new QmpException($"Unsupported qcow2 version {header.Version}");
+        }
+
+        if (header.ClusterBits is < Qcow2Format.MinimumClusterBits or > Qcow2Format.MaximumClusterBits)
+        {
+            throw new QmpException($"Unsupported cluster size: 2^{header.ClusterBits}");
+        }
+
+        if (header.Version >= 3 && header.HeaderBytes < Qcow2Format.Version3HeaderBytes)
+        {
+            throw new QmpException("qcow2 header too short");
+        }
+
+        if (header.HeaderBytes > header.ClusterBytes)
+        {
+            throw new QmpException("qcow2 header exceeds cluster size");
+        }
+
+        return header;
+    }
+
+    private static Qcow2HeaderCluster ReadFirstCluster(Qcow2Header header, byte[] cluster)
+    {
+        if (header.BackingFileOffset > (ulong)header.ClusterBytes)
+        {
+            throw new QmpException("Invalid backing file offset");
+        }
+
+        int start = (int)header.HeaderBytes;
+        int end = header.BackingFileOffset != 0 ? (int)header.BackingFileOffset : header.ClusterBytes;
+        List<Qcow2HeaderExtension> extensions = Qcow2HeaderExtension.ReadAll(cluster.AsSpan(Math.Min(start, end)..end));
+        if (extensions.Find(e => e.Type == Qcow2HeaderExtension.BackingFormat) is { Data.Length: > Qcow2Format.MaximumBackingFormatBytes } format)
+        {
+            throw new QmpException($"ERROR: ext_backing_format: len={format.Data.Length} too large (>=16)");
+        }
+
+        if (extensions.Exists(e => e.Type == Qcow2BitmapExtension.Magic && e.Data.Length != Qcow2BitmapExtension.Size))
+        {
+            throw new QmpException("bitmaps_ext: Invalid extension length");
+        }
+
+        return new Qcow2HeaderCluster(header, extensions, ReadBackingFile(header, cluster), cluster);
+    }
+
+    private static string? ReadBackingFile(Qcow2Header header, ReadOnlySpan<byte> cluster)
+    {
+        if (header.BackingFileOffset == 0 || header.BackingFileBytes == 0)
+        {
+            return null;
+        }
+
+        if (header.BackingFileBytes > Math.Min(Qcow2Format.MaximumBackingNameBytes, (ulong)header.ClusterBytes - header.BackingFileOffset))
+        {
+            throw new QmpException("Backing file name too long");
+        }
+
+        return Encoding.UTF8.GetString(cluster.Slice((int)header.BackingFileOffset, (int)header.BackingFileBytes));
+    }
+
+    private static void CheckFeatures(Qcow2HeaderCluster first, bool readOnly)
+    {
+        Qcow2Header header = first.Header;
+        if (((ulong)header.Incompatible & ~KnownFeatures) is not 0 and var unknown)
+        {
+            throw new QmpException($"Unsupported qcow2 feature(s): {Qcow2FeatureNames.Describe(unknown, first.Find(Qcow2HeaderExtension.FeatureNames))}");
+        }
+
+        if (header.CompressionType > 1)
+        {
+            throw new QmpException($"qcow2: unknown compression type: {header.CompressionType}");
+        }
+
+        if ((header.Incompatible & Qcow2IncompatibleFeatures.CompressionType) != 0 != (header.CompressionType != 0))
+        {
+            throw new QmpException($"qcow2: Compression type incompatible feature bit must {(header.CompressionType == 0 ? "not " : "")}be set");
+        }
+
+        if (!readOnly && (header.Incompatible & Qcow2IncompatibleFeatures.Corrupt) != 0)
+        {
+            throw new QmpException("qcow2: Image is corrupt; cannot be opened read/write");
+        }
+
+        if (!readOnly && (header.Incompatible & Qcow2IncompatibleFeatures.Dirty) != 0)
+        {
+            throw new QmpException("qcow2: Image was not closed and its refcounts must be rebuilt; cannot be opened read/write");
+        }
+
+        if (header.RefcountOrder > Qcow2Format.MaximumRefcountOrder)
+        {
+            throw new QmpException("Reference count entry width too large; may not exceed 64 bits");
+        }
+
+        if (header.EncryptionMethod != 0)
+        {
+            throw new QmpException(header.EncryptionMethod > 2
+                ? $"Unsupported encryption method {header.EncryptionMethod}"
+                : "Unsupported qcow2 feature(s): encryption");
+        }
+    }
+
+    private static void CheckTables(Qcow2Header header, long fileBytes)
+    {
+        long refcountTableBytes = (long)header.RefcountTableClusters << (int)header.ClusterBits;
+        Check(refcountTableBytes <= Qcow2Format.MaximumRefcountTableBytes, "Reference count table too large");
+        Check(refcountTableBytes > 0, "Image does not contain a reference count table");
+        Check(IsTablePlace(header.RefcountTableOffset, refcountTableBytes, header, fileBytes), "Reference count table offset invalid");
+        Check(header.SnapshotCount <= Qcow2Format.MaximumSnapshots, "Snapshot table too large");
+        Check(
+            header.SnapshotCount == 0 || IsTablePlace(header.SnapshotsOffset, header.SnapshotCount * SnapshotEntryBytes, header, fileBytes),
+            "Snapshot table offset invalid");
+        Check(header.L1Entries * (long)sizeof(ulong) <= Qcow2Format.MaximumL1Bytes, "Active L1 table too large");
+        int tableShift = (int)(2 * header.ClusterBits) - 3;
+        ulong neededEntries = (header.SizeBytes >> tableShift) + ((header.SizeBytes & ((1UL << tableShift) - 1)) != 0 ? 1UL : 0);
+        Check(neededEntries <= int.MaxValue / sizeof(ulong), "Image is too big");
+        Check(header.L1Entries >= neededEntries, "L1 table is too small");
+        Check(
+            header.L1Entries == 0 || IsTablePlace(header.L1Offset, header.L1Entries * (long)sizeof(ulong), header, fileBytes),
+            "Active L1 table offset invalid");
+    }
+
+    private static bool IsTablePlace(ulong offset, long bytes, Qcow2Header header, long fileBytes) =>
+        (offset & ((ulong)header.ClusterBytes - 1)) == 0
+        && offset >= (ulong)header.ClusterBytes
+        && offset < (ulong)Qcow2Format.MaximumHostOffset - (ulong)bytes
+        && offset < (ulong)fileBytes;
+
+    private static void Check(bool sound, string otherwise)
+    {
+        if (!sound)
+        {
+            throw new QmpException(otherwise);
+        }
+    }
+
+    private static async ValueTask<ulong[]> ReadTableAsync(ImageFile file, ulong offset, long entries)
+    {
+        byte[] bytes = new byte[entries * sizeof(ulong)];
+        await file.ReadAsync((long)offset, bytes).ConfigureAwait(false);
+        ulong[] table = new ulong[entries];
+        for (int i = 0; i < table.Length; i++)
+        {
+            table[i] = BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(i * sizeof(ulong)));
+        }
+
+        return table;
+    }
+}
