@@ -1,0 +1,151 @@
+using System.Buffers.Binary;
+
+namespace Unit.Qcow2;
+
+/// <summary>Counts an image's references independently of the driver, as <c>qemu-img check</c> does: images without snapshots, version 3.</summary>
+internal sealed class ImageChecker
+{
+    private const ulong OffsetMask = 0x00FF_FFFF_FFFF_FE00;
+
+    private readonly byte[] _image;
+    private readonly int _clusterBits;
+    private readonly Dictionary<long, int> _references = [];
+
+    private ImageChecker(byte[] image)
+    {
+        _image = image;
+        _clusterBits = (int)U32(20);
+    }
+
+    public List<string> Corruptions { get; } = [];
+
+    public int Leaks { get; private set; }
+
+    public static ImageChecker Check(byte[] image)
+    {
+        var checker = new ImageChecker(image);
+        checker.Run();
+        return checker;
+    }
+
+    private void Run()
+    {
+        int order = (int)U32(96);
+        long tableOffset = (long)U64(48);
+        int tableClusters = (int)U32(56);
+        Refer(0, 1, "header");
+        Refer(tableOffset, (long)tableClusters << _clusterBits, "refcount table");
+        Refer((long)U64(40), U32(36) * 8L, "L1 table");
+        var blocks = new Dictionary<long, long>();
+        for (long i = 0; i < (tableClusters << _clusterBits) / 8; i++)
+        {
+            long block = (long)(U64(tableOffset + (i * 8)) & OffsetMask);
+            if (block != 0)
+            {
+                blocks[i] = block;
+                Refer(block, 1, "refcount block");
+            }
+        }
+
+        ReferGuestClusters((cluster) => Refcount(blocks, order, cluster));
+        Compare(blocks, order);
+    }
+
+    private void ReferGuestClusters(Func<long, long> refcount)
+    {
+        for (long i = 0; i < U32(36); i++)
+        {
+            ulong l1 = U64((long)U64(40) + (i * 8));
+            long table = (long)(l1 & OffsetMask);
+            if (table == 0)
+            {
+                continue;
+            }
+
+            Refer(table, 1, $"L2 table {i}");
+            CheckCopied(l1, refcount(table >> _clusterBits), $"L1 entry {i}");
+            for (long k = 0; k < 1 << (_clusterBits - 3); k++)
+            {
+                ulong l2 = U64(table + (k * 8));
+                long cluster = (long)(l2 & OffsetMask);
+                if (cluster == 0 || (l2 >> 62 & 1) != 0)
+                {
+                    continue;
+                }
+
+                Refer(cluster, 1, $"L2 entry {i}.{k}");
+                CheckCopied(l2, refcount(cluster >> _clusterBits), $"L2 entry {i}.{k}");
+            }
+        }
+    }
+
+    private void CheckCopied(ulong entry, long refcount, string what)
+    {
+        if (entry >> 63 != (refcount == 1 ? 1UL : 0))
+        {
+            Corruptions.Add($"{what}: copied flag {entry >> 63} but refcount {refcount}");
+        }
+    }
+
+    private void Compare(Dictionary<long, long> blocks, int order)
+    {
+        foreach ((long cluster, int references) in _references)
+        {
+            long refcount = Refcount(blocks, order, cluster);
+            if (refcount < references)
+            {
+                Corruptions.Add($"cluster {cluster}: refcount {refcount}, {references} references");
+            }
+
+            Leaks += refcount > references ? 1 : 0;
+        }
+
+        long perBlock = (8L << _clusterBits) >> order;
+        foreach (long index in blocks.Keys)
+        {
+            for (long cluster = index * perBlock; cluster < (index + 1) * perBlock; cluster++)
+            {
+                Leaks += !_references.ContainsKey(cluster) && Refcount(blocks, order, cluster) > 0 ? 1 : 0;
+            }
+        }
+    }
+
+    private long Refcount(Dictionary<long, long> blocks, int order, long cluster)
+    {
+        long perBlock = (8L << _clusterBits) >> order;
+        if (!blocks.TryGetValue(cluster / perBlock, out long block))
+        {
+            return 0;
+        }
+
+        long bit = (cluster % perBlock) << order;
+        long at = block + (bit >> 3);
+        return order switch
+        {
+            < 3 => Byte(at) >> (int)(bit & 7) & ((1 << (1 << order)) - 1),
+            3 => Byte(at),
+            4 => (Byte(at) << 8) | Byte(at + 1),
+            5 => U32(at),
+            _ => (long)U64(at),
+        };
+    }
+
+    private void Refer(long offset, long bytes, string what)
+    {
+        if ((offset & ((1L << _clusterBits) - 1)) != 0)
+        {
+            Corruptions.Add($"{what} at {offset:x} is not aligned");
+        }
+
+        for (long cluster = offset >> _clusterBits; cluster << _clusterBits < offset + bytes; cluster++)
+        {
+            _references[cluster] = _references.GetValueOrDefault(cluster) + 1;
+        }
+    }
+
+    private int Byte(long at) => at < _image.Length ? _image[at] : 0;
+
+    private uint U32(long at) => at + 4 <= _image.Length ? BinaryPrimitives.ReadUInt32BigEndian(_image.AsSpan((int)at)) : 0;
+
+    private ulong U64(long at) => at + 8 <= _image.Length ? BinaryPrimitives.ReadUInt64BigEndian(_image.AsSpan((int)at)) : 0;
+}

@@ -1,0 +1,132 @@
+using Monitor.Block;
+using Monitor.Block.Drivers.Qcow2;
+using Monitor.Qapi;
+using NUnit.Framework;
+
+namespace Unit.Qcow2;
+
+/// <summary>Random requests of several tasks at once against an image and a byte-array twin.</summary>
+public sealed class Qcow2ModelTests
+{
+    private const int Workers = 4;
+
+    [Test]
+    public async Task Random_requests_of_several_tasks_read_back_as_in_a_plain_array([Range(1, 24)] int seed)
+    {
+        var random = new Random(seed);
+        int clusterBytes = 512 << random.Next(8);
+        int refcountBits = 1 << random.Next(7);
+        long size = (clusterBytes * (long)random.Next(20, 200)) - (random.Next(2) * 512);
+        string name = $"seed {seed}, cluster {clusterBytes}, refcount bits {refcountBits}, size {size}";
+        StorageNode? backing = random.Next(2) == 0 ? null : Backing(random, size);
+        byte[] twin = new byte[size];
+        if (backing is not null)
+        {
+            backing.Content.Read(0, twin.AsSpan(0, (int)Math.Min(size, backing.SizeBytes)));
+        }
+
+        StorageContent content = await TestImage.CreateAsync(size, clusterBytes, refcountBits);
+        var options = new BlockdevOptionsQcow2 { File = null!, L2CacheSize = 1024 * random.Next(1, 9), RefcountCacheSize = 1 };
+        for (int round = 0; round < 3; round++)
+        {
+            var storage = new StorageNode(content, seed);
+            Qcow2Node node = await TestImage.OpenAsync(storage, backing, options);
+            var worker = new Worker(node, twin);
+            await Task.WhenAll(Enumerable.Range(0, Workers).Select(i => Task.Run(() => worker.RunAsync(new Random((seed * 100) + (round * 10) + i), 120))));
+            Assert.That(TestImage.FirstDifference(await TestImage.ReadAllAsync(node), twin), Is.EqualTo(-1), name);
+            await node.CloseAsync();
+
+            ImageChecker check = ImageChecker.Check(storage.Bytes);
+            Assert.That(check.Corruptions, Is.Empty, name);
+            Assert.That(check.Leaks, Is.Zero, name);
+            Qcow2Node again = await TestImage.OpenAsync(new StorageNode(storage.Content), backing);
+            Assert.That(TestImage.FirstDifference(await TestImage.ReadAllAsync(again), twin), Is.EqualTo(-1), name);
+            content = storage.Content;
+        }
+    }
+
+    private static StorageNode Backing(Random random, long size)
+    {
+        byte[] bytes = new byte[random.NextInt64(1, size * 2)];
+        random.NextBytes(bytes);
+        return new StorageNode(StorageContent.From(bytes), random.Next(), readOnly: true);
+    }
+
+    /// <summary>Keeps requests under way from overlapping in bytes, so that the outcome is known; they share clusters freely.</summary>
+    private sealed class Worker(Qcow2Node node, byte[] twin)
+    {
+        private readonly List<(long From, long To)> _busy = [];
+        private readonly Lock _gate = new();
+
+        public async Task RunAsync(Random random, int requests)
+        {
+            for (int i = 0; i < requests; i++)
+            {
+                long offset = random.NextInt64(twin.Length);
+                long length = Math.Min(twin.Length - offset, random.Next(4) == 0 ? random.Next(1, 20 * node.ClusterSizeBytes) : random.Next(1, 2 * node.ClusterSizeBytes));
+                if (random.Next(2) == 0)
+                {
+                    offset &= ~(node.ClusterSizeBytes - 1L);
+                }
+
+                length = Math.Min(length, twin.Length - offset);
+                (long from, long to) = (offset, offset + length);
+                lock (_gate)
+                {
+                    if (_busy.Exists(b => b.From < to && from < b.To))
+                    {
+                        continue;
+                    }
+
+                    _busy.Add((from, to));
+                }
+
+                await RequestAsync(random, random.Next(10), offset, (int)length);
+                lock (_gate)
+                {
+                    _busy.Remove((from, to));
+                }
+            }
+        }
+
+        private async Task RequestAsync(Random random, int kind, long offset, int length)
+        {
+            switch (kind)
+            {
+                case < 5:
+                    byte[] data = new byte[length];
+                    random.NextBytes(data);
+                    await node.WriteAsync(offset, data);
+                    data.CopyTo(twin, offset);
+                    break;
+                case 5 or 6:
+                    await node.WriteZeroesAsync(offset, length, kind == 5 ? BlockWriteFlags.MayUnmap : BlockWriteFlags.None);
+                    twin.AsSpan((int)offset, length).Clear();
+                    break;
+                case 7:
+                    await node.DiscardAsync(offset, length);
+                    ClearWholeClusters(offset, length);
+                    break;
+                case 8:
+                    await node.FlushAsync();
+                    break;
+                default:
+                    byte[] read = new byte[length];
+                    await node.ReadAsync(offset, read);
+                    Assert.That(TestImage.FirstDifference(read, twin.AsSpan((int)offset, length)), Is.EqualTo(-1));
+                    break;
+            }
+        }
+
+        private void ClearWholeClusters(long offset, long length)
+        {
+            long cluster = node.ClusterSizeBytes;
+            long from = (offset + cluster - 1) / cluster * cluster;
+            long to = offset + length == twin.Length ? twin.Length : (offset + length) / cluster * cluster;
+            if (to > from)
+            {
+                twin.AsSpan((int)from, (int)(to - from)).Clear();
+            }
+        }
+    }
+}
