@@ -64,6 +64,14 @@ public sealed class BlockGraph
         return new NodeNameReservation(this, nodeName);
     }
 
+    /// <summary>Keeps a generated name, which no client can have given, for a node that is being opened.</summary>
+    public NodeNameReservation ReserveGenerated(string nodeName)
+    {
+        AssertTurn();
+        _reserved.Add(nodeName);
+        return new NodeNameReservation(this, nodeName);
+    }
+
     /// <summary>Puts an opened node into the graph; its name was reserved or generated.</summary>
     public void Add(BlockNode node)
     {

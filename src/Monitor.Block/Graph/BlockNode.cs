@@ -198,6 +198,19 @@ public abstract class BlockNode : IBlockParent
     /// <param name="length">Bytes at least 1.</param>
     public abstract ValueTask<BlockMapping> MapAsync(long offset, long length);
 
+    /// <summary>The backing file that the image's header names, once open; <see langword="null"/> if it names none or the format cannot.</summary>
+    public virtual BackingImage? BackingFromImage => null;
+
+    /// <summary>Tells of a point of the work of the node above, for <c>blkdebug</c>: passed down the chain until such a node takes it.</summary>
+    /// <param name="evt">What is about to happen.</param>
+    public virtual void DebugEvent(BlkdebugEvent evt)
+    {
+        if (_children.Count > 0)
+        {
+            FilteredOrFile?.DebugEvent(evt);
+        }
+    }
+
     /// <summary>Changes the guest-visible size of the medium, then <see cref="SizeBytes"/> and the bitmaps. Inside a drained section.</summary>
     /// <param name="sizeBytes">The new size.</param>
     /// <exception cref="BlockIoException">The medium failed.</exception>

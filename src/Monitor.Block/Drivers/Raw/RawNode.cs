@@ -86,15 +86,19 @@ public sealed class RawNode : BlockNode
             throw new BlockIoException(Errno.EINVAL);
         }
 
-        return Below.ReadAsync(offset + _offset, buffer);
+        BlockNode below = Below;
+        below.DebugEvent(BlkdebugEvent.ReadAio);
+        return below.ReadAsync(offset + _offset, buffer);
     }
 
     /// <inheritdoc/>
     protected override ValueTask DoWriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {
         CheckWrite(offset, buffer.Length);
+        BlockNode below = Below;
+        below.DebugEvent(BlkdebugEvent.WriteAio);
         return offset + buffer.Length <= SizeBytes
-            ? Below.WriteAsync(offset + _offset, buffer, flags)
+            ? below.WriteAsync(offset + _offset, buffer, flags)
             : WriteAndGrowAsync(offset, buffer, flags);
     }
 
@@ -114,7 +118,13 @@ public sealed class RawNode : BlockNode
     }
 
     /// <inheritdoc/>
-    protected override ValueTask DoFlushAsync() => Below.FlushAsync();
+    protected override ValueTask DoFlushAsync()
+    {
+        BlockNode below = Below;
+        below.DebugEvent(BlkdebugEvent.FlushToOs);
+        below.DebugEvent(BlkdebugEvent.FlushToDisk);
+        return below.FlushAsync();
+    }
 
     /// <inheritdoc/>
     protected override ValueTask DoTruncateAsync(long sizeBytes) =>

@@ -1,0 +1,21 @@
+using Monitor.Block.Drivers.Blkdebug;
+using Monitor.Block.Drivers.File;
+using Monitor.Block.Drivers.Null;
+using Monitor.Block.Drivers.Raw;
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers;
+
+/// <summary>The drivers by their wire name.</summary>
+internal static class BlockDriverTable
+{
+    /// <summary>The driver; every name that the schema lets pass has one.</summary>
+    public static IBlockDriver Get(BlockdevDriver driver) => driver switch
+    {
+        BlockdevDriver.File => new FileDriver(),
+        BlockdevDriver.Raw => new RawDriver(),
+        BlockdevDriver.NullCo or BlockdevDriver.NullAio => new NullDriver(),
+        BlockdevDriver.Blkdebug => new BlkdebugDriver(),
+        _ => throw new QmpException($"Unknown driver '{driver.ToWire()}'"),
+    };
+}

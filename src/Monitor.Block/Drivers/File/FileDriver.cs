@@ -1,0 +1,25 @@
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers.File;
+
+/// <summary>Makes <see cref="FileNode"/>s. The <c>aio</c> engines, <c>aio-max-batch</c> and <c>drop-cache</c> are taken and change nothing: transfers are our own.</summary>
+internal sealed class FileDriver : IBlockDriver
+{
+    public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options) => [];
+
+    public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph)
+    {
+        BlockdevOptionsFile file = options.File;
+        if (file.Filename.Length == 0)
+        {
+            throw new QmpException("The 'file' block driver requires a file name");
+        }
+
+        if (file.Aio == BlockdevAioOptions.Native && !settings.CacheDirect)
+        {
+            throw new QmpException("aio=native was specified, but it requires cache.direct=on, which was not specified.");
+        }
+
+        return new FileNode(settings, file.Filename, file.Locking != OnOffAuto.Off);
+    }
+}

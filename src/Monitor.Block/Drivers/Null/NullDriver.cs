@@ -1,0 +1,28 @@
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers.Null;
+
+/// <summary>Makes <see cref="NullNode"/>s.</summary>
+internal sealed class NullDriver : IBlockDriver
+{
+    private const ulong LargestLatency = long.MaxValue;
+
+    public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options) => [];
+
+    public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph)
+    {
+        var o = (BlockdevOptionsNull)options.Branch!;
+        if (o.Size < 0)
+        {
+            throw new QmpException("Parameter 'size' expects a non-negative number below 2^64");
+        }
+
+        if (o.LatencyNs > LargestLatency)
+        {
+            throw new QmpException("latency-ns is invalid");
+        }
+
+        return new NullNode(
+            settings, o.Size ?? NullNode.DefaultSizeBytes, (long)(o.LatencyNs ?? 0), o.ReadZeroes ?? false, options.Driver.ToWire());
+    }
+}

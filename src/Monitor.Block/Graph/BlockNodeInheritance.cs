@@ -1,0 +1,58 @@
+using Monitor.Qapi;
+
+namespace Monitor.Block;
+
+/// <summary>What a node's options are where its definition is silent: the defaults of a root, or what its parent passes down.</summary>
+/// <remarks>
+/// A child takes caching, force-share and writability from its parent, except that a backing node is read-only. Discards of a
+/// child default to <c>unmap</c>: whether a discard comes down at all is its parent's decision. Detecting zeroes is never passed on.
+/// </remarks>
+internal readonly record struct BlockNodeInheritance(
+    bool ReadOnly, bool AutoReadOnly, bool DiscardUnmap, bool CacheDirect, bool CacheNoFlush, bool ForceShare)
+{
+    /// <summary>The defaults of a node without parent.</summary>
+    public static BlockNodeInheritance Root => default;
+
+    /// <summary>What a child that holds its parent's data gets.</summary>
+    public static BlockNodeInheritance Child(BlockNodeSettings parent) =>
+        new(parent.ReadOnly, parent.AutoReadOnly, true, parent.CacheDirect, parent.CacheNoFlush, parent.ForceShare);
+
+    /// <summary>What a backing node gets.</summary>
+    public static BlockNodeInheritance Backing(BlockNodeSettings parent) =>
+        Child(parent) with { ReadOnly = true, AutoReadOnly = false };
+
+    /// <summary>The settings of a node with these options.</summary>
+    /// <exception cref="QmpException">The options contradict each other.</exception>
+    public BlockNodeSettings Settle(BlockdevOptions options, string nodeName)
+    {
+        var settings = new BlockNodeSettings
+        {
+            NodeName = nodeName,
+            ReadOnly = options.ReadOnly ?? ReadOnly,
+            AutoReadOnly = options.AutoReadOnly ?? AutoReadOnly,
+            DiscardUnmap = options.Discard is { } discard ? discard == BlockdevDiscardOptions.Unmap : DiscardUnmap,
+            DetectZeroes = Mode(options.DetectZeroes),
+            CacheDirect = options.Cache?.Direct ?? CacheDirect,
+            CacheNoFlush = options.Cache?.NoFlush ?? CacheNoFlush,
+            ForceShare = options.ForceShare ?? ForceShare,
+        };
+        if (settings.ForceShare && !settings.ReadOnly)
+        {
+            throw new QmpException("force-share=on can only be used with read-only images");
+        }
+
+        if (settings.DetectZeroes == DetectZeroesMode.Unmap && !settings.DiscardUnmap)
+        {
+            throw new QmpException("setting detect-zeroes to unmap is not allowed without setting discard operation to unmap");
+        }
+
+        return settings;
+    }
+
+    private static DetectZeroesMode Mode(BlockdevDetectZeroesOptions? option) => option switch
+    {
+        BlockdevDetectZeroesOptions.On => DetectZeroesMode.On,
+        BlockdevDetectZeroesOptions.Unmap => DetectZeroesMode.Unmap,
+        _ => DetectZeroesMode.Off,
+    };
+}
