@@ -2,7 +2,10 @@ using Monitor.Qapi;
 
 namespace Monitor.Block.Bitmaps;
 
-/// <summary>A bitmap of the bytes of a node that were written since some moment, with its states; <see cref="NodeBitmaps"/> does all that changes it.</summary>
+/// <summary>
+/// A bitmap of the bytes of a node that were written since some moment, with its states; <see cref="NodeBitmaps"/> does all that changes
+/// it.
+/// </summary>
 /// <remarks>The states are read by anyone and changed only under the owner's lock.</remarks>
 public sealed class DirtyBitmap
 {
@@ -25,7 +28,9 @@ public sealed class DirtyBitmap
     /// <summary>Bytes described.</summary>
     public long SizeBytes => Content.SizeBytes;
 
-    /// <summary>Whether the client wants it to record (not <em>disabled</em>). False while frozen: then the successor records in its place.</summary>
+    /// <summary>
+    /// Whether the client wants it to record (not <em>disabled</em>). False while frozen: then the successor records in its place.
+    /// </summary>
     public bool IsEnabled { get; internal set; }
 
     /// <summary>Whether an operation uses it: it may not be changed, removed or used by another one.</summary>

@@ -75,7 +75,10 @@ public sealed partial class HierarchicalBitmap
         return BitmapUniformity.Ones;
     }
 
-    /// <summary>The SHA-256 of the finest layer, as QEMU's <c>x-debug-block-dirty-bitmap-sha256</c> takes it: whole little-endian 64-bit words, at least one.</summary>
+    /// <summary>
+    /// The SHA-256 of the finest layer, as QEMU's <c>x-debug-block-dirty-bitmap-sha256</c> takes it: whole little-endian 64-bit words, at
+    /// least one.
+    /// </summary>
     /// <returns>Lower-case hexadecimal.</returns>
     public string Sha256()
     {

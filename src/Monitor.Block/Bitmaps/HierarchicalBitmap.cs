@@ -5,20 +5,20 @@ namespace Monitor.Block.Bitmaps;
 /// <summary>One bit for each granule of a byte range, in layers of 64-bit words, whose memory follows its content.</summary>
 /// <remarks>
 /// <para>
-/// The idea: the bits lie in leaves of 64 words; each leaf has a summary word with one bit per word, 64 leaves form a branch with a summary word
-/// with one bit per leaf, and an array holds the branches. A leaf or branch that is all zero does not exist. So a search for the next dirty
-/// granule skips 4,096 clean ones by one bit and 262,144 by one null reference.
+/// The idea: the bits lie in leaves of 64 words; each leaf has a summary word with one bit per word, 64 leaves form a branch with a summary
+/// word with one bit per leaf, and an array holds the branches. A leaf or branch that is all zero does not exist. So a search for the next
+/// dirty granule skips 4,096 clean ones by one bit and 262,144 by one null reference.
 /// </para>
 /// <para>
-/// Example: 1 TiB at 64 KiB is 2^24 granules, 64 branches. Byte offset 5 GiB is granule 81,920 = branch 0, leaf 20, word 0, bit 0. With only that
-/// bit set the bitmap is the array (512 bytes), one branch and one leaf (536 bytes each).
+/// Example: 1 TiB at 64 KiB is 2^24 granules, 64 branches. Byte offset 5 GiB is granule 81,920 = branch 0, leaf 20, word 0, bit 0. With
+/// only that bit set the bitmap is the array (512 bytes), one branch and one leaf (536 bytes each).
 /// </para>
 /// <para>
 /// Cost: setting a bit is a few ns; a clean 1 TiB/64 KiB bitmap is about 0.6 KiB, with 200 scattered bits about 140 KiB, full 2.2 MiB.
 /// </para>
 /// <para>
-/// All positions are bytes of the range described; setting rounds outwards to whole granules, clearing demands whole granules. No locks, no I/O:
-/// the caller serialises. <c>HierarchicalBitmap.Data.cs</c> turns the bits into bytes and back.
+/// All positions are bytes of the range described; setting rounds outwards to whole granules, clearing demands whole granules. No locks, no
+/// I/O: the caller serialises. <c>HierarchicalBitmap.Data.cs</c> turns the bits into bytes and back.
 /// </para>
 /// </remarks>
 public sealed partial class HierarchicalBitmap
@@ -35,7 +35,8 @@ public sealed partial class HierarchicalBitmap
     /// <summary>Makes a clean bitmap.</summary>
     /// <param name="sizeBytes">The bytes described, 0 or more.</param>
     /// <param name="granularity">Bytes per bit, a power of two.</param>
-    /// <exception cref="ArgumentOutOfRangeException">A negative size, a granularity that is no power of two, or more than <see cref="MaxGranules"/>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A negative size, a granularity that is no power of two, or more than <see
+    /// cref="MaxGranules"/>.</exception>
     public HierarchicalBitmap(long sizeBytes, uint granularity)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(sizeBytes);

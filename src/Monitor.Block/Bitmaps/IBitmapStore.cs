@@ -9,7 +9,9 @@ public interface IBitmapStore
     /// <returns>Null, or why not: the end of the client's error message.</returns>
     string? WhyNotStorable(string name, uint granularity);
 
-    /// <summary>Removes a bitmap's entry from the image after it left memory, if there is one and no bitmap in memory claims the name again.</summary>
+    /// <summary>
+    /// Removes a bitmap's entry from the image after it left memory, if there is one and no bitmap in memory claims the name again.
+    /// </summary>
     /// <param name="name">Its name.</param>
     /// <exception cref="BlockIoException">The image could not be written; the entry stays, marked in use.</exception>
     ValueTask RemoveAsync(string name);

@@ -54,7 +54,11 @@ public sealed partial class NodeBitmaps
         {
             source.CheckUsable(BitmapUse.Read);
             if (gathered.SizeBytes != SizeBytes)
-                throw new QmpException($"Bitmaps are of different sizes (destination size is {gathered.SizeBytes}, source size is {SizeBytes}) and can't be merged");
+            {
+                throw new QmpException(
+                    $"Bitmaps are of different sizes (destination size is {gathered.SizeBytes}, source size is {SizeBytes}) and can't be merged");
+            }
+
             Fold();
             gathered.Merge(source.Content);
         }
@@ -129,14 +133,17 @@ public sealed partial class NodeBitmaps
             if (bitmap.IsBusy)
                 bitmap.CheckUsable(BitmapUse.Read);
             Fold();
-            bitmap.Successor = new DirtyBitmap(this, null, new HierarchicalBitmap(SizeBytes, bitmap.Granularity)) { IsEnabled = bitmap.IsEnabled };
+            var content = new HierarchicalBitmap(SizeBytes, bitmap.Granularity);
+            bitmap.Successor = new DirtyBitmap(this, null, content) { IsEnabled = bitmap.IsEnabled };
             bitmap.IsEnabled = false;
             _bitmaps.Insert(0, bitmap.Successor);
             UpdateRecording();
         }
     }
 
-    /// <summary>The operation succeeded: the frozen bitmap goes on with its successor's content and place in the list, its own content is dropped.</summary>
+    /// <summary>
+    /// The operation succeeded: the frozen bitmap goes on with its successor's content and place in the list, its own content is dropped.
+    /// </summary>
     /// <returns>The content dropped.</returns>
     public HierarchicalBitmap Abdicate(DirtyBitmap bitmap)
     {

@@ -7,12 +7,13 @@ namespace Monitor.Block.Bitmaps;
 /// <summary>The dirty bitmaps of one node and the log of its writes.</summary>
 /// <remarks>
 /// <para>
-/// A write marks the log (<see cref="MarkWritten"/>) and is done; every method here that looks at a bitmap, or changes who records, folds the log
-/// first, under one leaf lock. So: a write acknowledged before the call is in every bitmap that recorded then; one begun after the
-/// return is in every bitmap that records now; one in flight falls on either side. Callers that need one instant over several calls
-/// close the doors first.
+/// A write marks the log (<see cref="MarkWritten"/>) and is done; every method here that looks at a bitmap, or changes who records, folds
+/// the log first, under one leaf lock. So: a write acknowledged before the call is in every bitmap that recorded then; one begun after the
+/// return is in every bitmap that records now; one in flight falls on either side. Callers that need one instant over several calls close
+/// the doors first.
 /// </para>
-/// <para>Here: the list, the states and the log. <c>NodeBitmaps.Content.cs</c>: the bits. <c>NodeBitmaps.Commands.cs</c>: what a transaction can undo.</para>
+/// <para>Here: the list, the states and the log. <c>NodeBitmaps.Content.cs</c>: the bits. <c>NodeBitmaps.Commands.cs</c>: what a
+/// transaction can undo.</para>
 /// </remarks>
 public sealed partial class NodeBitmaps
 {
@@ -50,7 +51,10 @@ public sealed partial class NodeBitmaps
     /// <param name="clusterSize">The node's cluster size in bytes, 0 if it has none.</param>
     public static uint DefaultGranularity(long clusterSize) => clusterSize > 0 ? (uint)Math.Clamp(clusterSize, 4096, 65536) : 65536;
 
-    /// <summary>Notes that a write, successful or not, touched a byte range: called for every one before it is acknowledged. Lock-free, about 1 ns when nothing records.</summary>
+    /// <summary>
+    /// Notes that a write, successful or not, touched a byte range: called for every one before it is acknowledged. Lock-free, about 1 ns
+    /// when nothing records.
+    /// </summary>
     /// <param name="offset">First byte.</param>
     /// <param name="length">Bytes; what lies past the size is ignored.</param>
     public void MarkWritten(long offset, long length) => _log.Mark(offset, length);
@@ -77,7 +81,8 @@ public sealed partial class NodeBitmaps
                 throw new QmpException($"Bitmap name too long: {name}");
             if (HierarchicalBitmap.GranuleCount(SizeBytes, granularity) > HierarchicalBitmap.MaxGranules)
                 throw new QmpException($"Granularity {granularity} is too small for a bitmap of {SizeBytes} bytes");
-            var bitmap = new DirtyBitmap(this, name, new HierarchicalBitmap(SizeBytes, granularity)) { IsPersistent = persistent, IsEnabled = !disabled };
+            var content = new HierarchicalBitmap(SizeBytes, granularity);
+            var bitmap = new DirtyBitmap(this, name, content) { IsPersistent = persistent, IsEnabled = !disabled };
             Insert(bitmap);
             return bitmap;
         }
@@ -121,7 +126,9 @@ public sealed partial class NodeBitmaps
         }
     }
 
-    /// <summary>Drops a bitmap from memory at once, whatever its state: the end of a removal, of a job's bitmap, of one stored on inactivation.</summary>
+    /// <summary>
+    /// Drops a bitmap from memory at once, whatever its state: the end of a removal, of a job's bitmap, of one stored on inactivation.
+    /// </summary>
     public void Release(DirtyBitmap bitmap)
     {
         lock (_lock)
@@ -157,7 +164,13 @@ public sealed partial class NodeBitmaps
             foreach (DirtyBitmap bitmap in _bitmaps)
             {
                 list.Add(new DirtyBitmapInfo(
-                    bitmap.Name, bitmap.Content.DirtyBytes, bitmap.Granularity, bitmap.IsRecording, bitmap.IsBusy, bitmap.IsPersistent, bitmap.IsInconsistent));
+                    bitmap.Name,
+                    bitmap.Content.DirtyBytes,
+                    bitmap.Granularity,
+                    bitmap.IsRecording,
+                    bitmap.IsBusy,
+                    bitmap.IsPersistent,
+                    bitmap.IsInconsistent));
             }
 
             return list;
@@ -171,7 +184,9 @@ public sealed partial class NodeBitmaps
             return _bitmaps.FindAll(bitmap => bitmap.Name is not null);
     }
 
-    /// <summary>Follows a change of the node's size: added bytes are clean. Growing needs no closed doors (a file grows by a write), shrinking does.</summary>
+    /// <summary>
+    /// Follows a change of the node's size: added bytes are clean. Growing needs no closed doors (a file grows by a write), shrinking does.
+    /// </summary>
     /// <param name="sizeBytes">The new size.</param>
     public void Resize(long sizeBytes)
     {

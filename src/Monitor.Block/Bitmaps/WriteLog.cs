@@ -3,41 +3,46 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Monitor.Block.Bitmaps;
 
-/// <summary>The one record of a node's writes: marked lock-free by every write, folded into the recording bitmaps when somebody looks.</summary>
+/// <summary>
+/// The one record of a node's writes: marked lock-free by every write, folded into the recording bitmaps when somebody looks.
+/// </summary>
 /// <remarks>
 /// <para>
 /// The idea: a write marks the granules it touched here, once, however many bitmaps record; whoever wants to see a bitmap, or to change who
-/// records, first takes all marks out and sets them in every bitmap that recorded until now. Marking costs 2–5 ns and allocates nothing once the
-/// leaf exists; a fold costs one read per existing branch plus what was marked.
+/// records, first takes all marks out and sets them in every bitmap that recorded until now. Marking costs 2–5 ns and allocates nothing
+/// once the leaf exists; a fold costs one read per existing branch plus what was marked.
 /// </para>
 /// <para>
-/// Who does what. A writer, after its data landed (or its write failed) and before it acknowledges: <b>W1</b> ORs its bits into the leaf word,
-/// <b>W2</b> then the word's bit into the leaf's summary, <b>W3</b> then the leaf's bit into the branch's summary; each OR may be skipped when a
-/// read at that very point finds the bits set. A fold, one at a time under the node's lock: <b>F1</b> takes the branch summary, <b>F2</b> then
-/// each named leaf summary, <b>F3</b> then each named word; "takes" is an exchange with 0, skipped when a read finds 0.
-/// All are sequentially consistent read-modify-writes or acquire reads of the same words, and each word alone has one order of changes.
+/// Who does what. A writer, after its data landed (or its write failed) and before it acknowledges: <b>W1</b> ORs its bits into the leaf
+/// word,
+/// <b>W2</b> then the word's bit into the leaf's summary, <b>W3</b> then the leaf's bit into the branch's summary; each OR may be skipped
+/// when a read at that very point finds the bits set. A fold, one at a time under the node's lock: <b>F1</b> takes the branch summary,
+/// <b>F2</b> then each named leaf summary, <b>F3</b> then each named word; "takes" is an exchange with 0, skipped when a read finds 0. All
+/// are sequentially consistent read-modify-writes or acquire reads of the same words, and each word alone has one order of changes.
 /// </para>
 /// <para>
-/// <b>No mark is lost.</b> When a writer has done W1 to W3, then for each level the bit was set at some moment at or after the level below it
-/// was. Suppose no fold has taken the writer's bit out of the word since W1. Then the word still has it. The summary had its bit at W2, after W1.
-/// If it still has it, it names the word; if a fold took it (F2, after W2), that same fold does F3 after F2, so after W1, and takes the bit. The
-/// same step leads from the branch to the leaf. So after the acknowledgement the bit is either reachable from the top, or being taken by
-/// the fold now under way, or was taken after W1. The next look waits for the lock, hence for that fold, and sees it. The order matters: a writer that
-/// read the summary first and the word later could find the summary set, let a whole fold pass, then OR a word that nothing names.
+/// <b>No mark is lost.</b> When a writer has done W1 to W3, then for each level the bit was set at some moment at or after the level below
+/// it was. Suppose no fold has taken the writer's bit out of the word since W1. Then the word still has it. The summary had its bit at W2,
+/// after W1. If it still has it, it names the word; if a fold took it (F2, after W2), that same fold does F3 after F2, so after W1, and
+/// takes the bit. The same step leads from the branch to the leaf. So after the acknowledgement the bit is either reachable from the top,
+/// or being taken by the fold now under way, or was taken after W1. The next look waits for the lock, hence for that fold, and sees it. The
+/// order matters: a writer that read the summary first and the word later could find the summary set, let a whole fold pass, then OR a word
+/// that nothing names.
 /// </para>
 /// <para>
-/// <b>Data before mark.</b> A copier folds, clears the bit in its bitmap, then reads the data. A write whose bit was taken by that fold did W1
-/// before F3, and its data landed before W1, so the copier reads the new data; a later one marks again. For this the writer's data must be
-/// visible before its W1 <i>read</i> is served, a store before a load. An OR orders that by itself; on the skipping path x86-64 gives it because
-/// the kernel's copy into the page cache ends in locked instructions, other processors get a full fence in <see cref="Mark"/>.
+/// <b>Data before mark.</b> A copier folds, clears the bit in its bitmap, then reads the data. A write whose bit was taken by that fold did
+/// W1 before F3, and its data landed before W1, so the copier reads the new data; a later one marks again. For this the writer's data must
+/// be visible before its W1 <i>read</i> is served, a store before a load. An OR orders that by itself; on the skipping path x86-64 gives it
+/// because the kernel's copy into the page cache ends in locked instructions, other processors get a full fence in <see cref="Mark"/>.
 /// </para>
 /// <para>
 /// <b>Who records.</b> The fence orders the read of the current map as well: a write whose data lands after recording began finds the map.
-/// A writer that fetched the map before a change of granularity or size and marks after it was in flight at the change; its map is never dropped: a
-/// map of another granularity is put beside the old one, and every fold takes from all maps (one per granularity used, usually one; a file
-/// that grows gets a map of twice its size when its capacity ends, so few more).
-/// A fold before each change of who records takes such late marks out, into the set that recorded so far, so a stale mark never shows up in a
-/// bitmap that began to record after its write was acknowledged.
+/// A writer that fetched the map before a change of granularity or size and marks after it was in flight at the change; its map is never
+/// dropped: a map of another granularity is put beside the old one, and every fold takes from all maps (one per granularity used, usually
+/// one; a file that grows gets a map of twice its size when its capacity ends, so few more). What such a writer leaves in a coarser map
+/// dirties its whole coarse granule in a finer bitmap: too much, never too little. A fold before each change of who records takes such late
+/// marks out, into the set that recorded so far, so a stale mark never shows up in a bitmap that began to record after its write was
+/// acknowledged.
 /// </para>
 /// </remarks>
 internal sealed class WriteLog
@@ -68,7 +73,9 @@ internal sealed class WriteLog
             map.Take(take);
     }
 
-    /// <summary>Says at which granularity writes are marked from now on. The caller holds the node's bitmap lock and has just folded.</summary>
+    /// <summary>
+    /// Says at which granularity writes are marked from now on. The caller holds the node's bitmap lock and has just folded.
+    /// </summary>
     /// <param name="granularity">Bytes per bit, a power of two, or null when nothing records.</param>
     internal void Record(uint? granularity)
     {
@@ -78,7 +85,9 @@ internal sealed class WriteLog
         Interlocked.Exchange(ref _current, map);
     }
 
-    /// <summary>Follows a change of size; <see cref="Record"/> comes next. The caller holds the node's bitmap lock and has just folded.</summary>
+    /// <summary>
+    /// Follows a change of size; <see cref="Record"/> comes next. The caller holds the node's bitmap lock and has just folded.
+    /// </summary>
     /// <param name="sizeBytes">The new size.</param>
     internal void Resize(long sizeBytes)
     {

@@ -2,7 +2,9 @@ using System.Numerics;
 
 namespace Monitor.Block.Bitmaps;
 
-/// <summary>The marks of one granularity in a <see cref="WriteLog"/>: words, leaf summaries, branch summaries; set and taken without locks.</summary>
+/// <summary>
+/// The marks of one granularity in a <see cref="WriteLog"/>: words, leaf summaries, branch summaries; set and taken without locks.
+/// </summary>
 /// <remarks>The memory-ordering argument is at the head of <see cref="WriteLog"/>.</remarks>
 internal sealed class WriteLogMap
 {
@@ -60,7 +62,8 @@ internal sealed class WriteLogMap
             for (ulong leaves = TakeWord(ref branch.Summary); leaves != 0; leaves &= leaves - 1)
             {
                 int leafIndex = BitOperations.TrailingZeroCount(leaves);
-                TakeLeaf(Volatile.Read(ref branch.Leaves[leafIndex])!, ((long)index << GranulesPerBranchBits) + (leafIndex << 12), ref runStart, ref runEnd, take);
+                long firstGranule = ((long)index << GranulesPerBranchBits) + (leafIndex << 12);
+                TakeLeaf(Volatile.Read(ref branch.Leaves[leafIndex])!, firstGranule, ref runStart, ref runEnd, take);
             }
         }
 

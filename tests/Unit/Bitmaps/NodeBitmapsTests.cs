@@ -71,7 +71,8 @@ public sealed class NodeBitmapsTests
         var node = new NodeBitmaps(64 * MiB);
         string longest = new('x', 1023);
         node.Add(longest, 65536);
-        Assert.That(() => node.Add(longest + "x", 65536), Throws.TypeOf<QmpException>().With.Message.EqualTo($"Bitmap name too long: {longest}x"));
+        string text = $"Bitmap name too long: {longest}x";
+        Assert.That(() => node.Add(longest + "x", 65536), Throws.TypeOf<QmpException>().With.Message.EqualTo(text));
     }
 
     [Test]

@@ -25,7 +25,9 @@ internal interface IQcow2BitmapHost
     /// <summary>Whether autoclear bit 0 is set: the extension may be trusted.</summary>
     bool BitmapsAutoclear { get; }
 
-    /// <summary>Whether a range touches the header, the refcount table or blocks, the active L1 and L2 tables or the snapshot table.</summary>
+    /// <summary>
+    /// Whether a range touches the header, the refcount table or blocks, the active L1 and L2 tables or the snapshot table.
+    /// </summary>
     bool OverlapsMetadata(long hostOffset, long length);
 
     /// <summary>Allocates contiguous clusters, refcount 1; durable only after <see cref="FlushAsync"/>.</summary>
@@ -45,7 +47,9 @@ internal interface IQcow2BitmapHost
     /// <summary>Writes back the metadata caches in their order, refcounts included, then syncs the file.</summary>
     ValueTask FlushAsync();
 
-    /// <summary>Replaces, adds or (null) removes the bitmaps extension by one write of the sector that holds its 24 bytes; syncs nothing.</summary>
+    /// <summary>
+    /// Replaces, adds or (null) removes the bitmaps extension by one write of the sector that holds its 24 bytes; syncs nothing.
+    /// </summary>
     ValueTask WriteBitmapExtensionAsync(Qcow2BitmapExtension? extension);
 
     /// <summary>Sets or clears autoclear bit 0 by one write; syncs nothing.</summary>

@@ -26,11 +26,13 @@ internal static class Qcow2BitmapDirectory
         if (extension.Count == 0)
             throw new QmpException("found bitmaps extension with zero bitmaps");
         if (extension.Count > MaxBitmaps)
-            throw new QmpException($"bitmaps_ext: Image has {extension.Count} bitmaps, exceeding the QEMU supported maximum of {MaxBitmaps}");
+            throw new QmpException(
+                $"bitmaps_ext: Image has {extension.Count} bitmaps, exceeding the QEMU supported maximum of {MaxBitmaps}");
         if (extension.DirectoryOffset % (ulong)host.ClusterSize != 0)
             throw new QmpException("bitmaps_ext: invalid bitmap directory offset");
         if (extension.DirectorySize > MaxSize)
-            throw new QmpException($"bitmaps_ext: bitmap directory size ({extension.DirectorySize}) exceeds the maximum supported size ({MaxSize})");
+            throw new QmpException(
+                $"bitmaps_ext: bitmap directory size ({extension.DirectorySize}) exceeds the maximum supported size ({MaxSize})");
         if (extension.DirectorySize == 0)
             throw new QmpException("Requested bitmap directory size is zero");
         if (!IsInsideFile(host, extension.DirectoryOffset, (long)extension.DirectorySize))
@@ -45,7 +47,8 @@ internal static class Qcow2BitmapDirectory
         var names = new HashSet<string>();
         while (directory.Length > 0)
         {
-            Qcow2BitmapDirectoryEntry entry = Qcow2BitmapDirectoryEntry.TryRead(directory) ?? throw new QmpException("Broken bitmap directory");
+            Qcow2BitmapDirectoryEntry entry = Qcow2BitmapDirectoryEntry.TryRead(directory)
+                ?? throw new QmpException("Broken bitmap directory");
             if (entries.Count == count)
                 throw new QmpException("More bitmaps found than specified in header extension");
             if (entry.ExtraDataSize != 0)
@@ -89,8 +92,9 @@ internal static class Qcow2BitmapDirectory
     internal static bool IsInsideFile(IQcow2BitmapHost host, ulong offset, long length)
     {
         ulong end = offset + (ulong)length;
-        ulong fileEnd = (ulong)host.FileLengthBytes + (ulong)host.ClusterSize - 1;
-        return offset != 0 && end >= offset && end <= fileEnd / (ulong)host.ClusterSize * (ulong)host.ClusterSize && !host.OverlapsMetadata((long)offset, length);
+        ulong clusterSize = (ulong)host.ClusterSize;
+        ulong fileEnd = ((ulong)host.FileLengthBytes + clusterSize - 1) / clusterSize * clusterSize;
+        return offset != 0 && end >= offset && end <= fileEnd && !host.OverlapsMetadata((long)offset, length);
     }
 
     private static void CheckEntry(Qcow2BitmapDirectoryEntry entry, IQcow2BitmapHost host)

@@ -30,16 +30,18 @@ internal sealed record Qcow2BitmapTable(long Offset, ulong[] Entries)
             }
         }
 
-        return fine
-            ? new Qcow2BitmapTable((long)entry.TableOffset, entries)
-            : throw new QmpException($"Could not read bitmap_table table from image for bitmap '{Qcow2BitmapDirectory.NameOf(entry)}': Invalid argument");
+        if (fine)
+            return new Qcow2BitmapTable((long)entry.TableOffset, entries);
+        string name = Qcow2BitmapDirectory.NameOf(entry);
+        throw new QmpException($"Could not read bitmap_table table from image for bitmap '{name}': Invalid argument");
     }
 
     /// <summary>Stores a bitmap: new data clusters where it is neither all zero nor all one, and a new table.</summary>
     /// <param name="host">The image.</param>
     /// <param name="content">The bits.</param>
     /// <param name="allocated">Gets every run of clusters allocated, so that a failure can give them back.</param>
-    internal static async ValueTask<Qcow2BitmapTable> WriteAsync(IQcow2BitmapHost host, HierarchicalBitmap content, List<(long Offset, long Clusters)> allocated)
+    internal static async ValueTask<Qcow2BitmapTable> WriteAsync(
+        IQcow2BitmapHost host, HierarchicalBitmap content, List<Qcow2ClusterRun> allocated)
     {
         ulong[] entries = new ulong[Qcow2BitmapDirectory.TableSizeFor(host, content.Granularity)];
         byte[] cluster = new byte[host.ClusterSize];
@@ -60,10 +62,10 @@ internal sealed record Qcow2BitmapTable(long Offset, ulong[] Entries)
     }
 
     /// <summary>Allocates contiguous clusters and notes them.</summary>
-    internal static async ValueTask<long> AllocateAsync(IQcow2BitmapHost host, long clusters, List<(long Offset, long Clusters)> allocated)
+    internal static async ValueTask<long> AllocateAsync(IQcow2BitmapHost host, long clusters, List<Qcow2ClusterRun> allocated)
     {
         long offset = await host.AllocateClustersAsync(clusters).ConfigureAwait(false);
-        allocated.Add((offset, clusters));
+        allocated.Add(new Qcow2ClusterRun(offset, clusters));
         return offset;
     }
 
@@ -88,17 +90,18 @@ internal sealed record Qcow2BitmapTable(long Offset, ulong[] Entries)
     }
 
     /// <summary>All clusters that the table and its data occupy.</summary>
-    internal IEnumerable<(long Offset, long Clusters)> Clusters(int clusterSize)
+    internal IEnumerable<Qcow2ClusterRun> Clusters(int clusterSize)
     {
-        yield return (Offset, (Entries.Length * 8L + clusterSize - 1) / clusterSize);
+        yield return new Qcow2ClusterRun(Offset, (Entries.Length * 8L + clusterSize - 1) / clusterSize);
         foreach (ulong entry in Entries)
         {
             if ((entry & OffsetMask) != 0)
-                yield return ((long)(entry & OffsetMask), 1);
+                yield return new Qcow2ClusterRun((long)(entry & OffsetMask), 1);
         }
     }
 
-    private static async ValueTask<Qcow2BitmapTable> WriteTableAsync(IQcow2BitmapHost host, ulong[] entries, List<(long Offset, long Clusters)> allocated)
+    private static async ValueTask<Qcow2BitmapTable> WriteTableAsync(
+        IQcow2BitmapHost host, ulong[] entries, List<Qcow2ClusterRun> allocated)
     {
         long clusters = (entries.Length * 8L + host.ClusterSize - 1) / host.ClusterSize;
         byte[] bytes = new byte[clusters * host.ClusterSize];
@@ -114,6 +117,8 @@ internal sealed record Qcow2BitmapTable(long Offset, ulong[] Entries)
         ulong offset = entry & OffsetMask;
         if (offset == 0)
             return entry is 0 or AllOnes;
-        return entry == offset && offset % (ulong)host.ClusterSize == 0 && Qcow2BitmapDirectory.IsInsideFile(host, offset, host.ClusterSize);
+        return entry == offset
+            && offset % (ulong)host.ClusterSize == 0
+            && Qcow2BitmapDirectory.IsInsideFile(host, offset, host.ClusterSize);
     }
 }

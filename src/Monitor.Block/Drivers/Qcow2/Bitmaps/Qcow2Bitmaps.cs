@@ -8,13 +8,13 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <summary>The persistent bitmaps of one qcow2 image: loaded at open, stored when the image is left, removed on demand.</summary>
 /// <remarks>
 /// <para>
-/// The idea: while the image is open for writing, every entry of its directory carries <c>in_use</c>, so after a crash each bitmap says of itself
-/// that it means nothing. Leaving the image writes what changed to new clusters, a new directory without <c>in_use</c>, and switches to it
-/// by the one sector of the header extension: a crash leaves the old directory or the new one.
+/// The idea: while the image is open for writing, every entry of its directory carries <c>in_use</c>, so after a crash each bitmap says of
+/// itself that it means nothing. Leaving the image writes what changed to new clusters, a new directory without <c>in_use</c>, and switches
+/// to it by the one sector of the header extension: a crash leaves the old directory or the new one.
 /// </para>
 /// <para>
-/// The order of a switch: bitmap data, tables, refcounts, flush, new directory, flush, extension, flush, then the old clusters are freed. The
-/// first flush also syncs the guest data that the bitmaps describe. The autoclear bit stays set throughout; with the first bitmap it
+/// The order of a switch: bitmap data, tables, refcounts, flush, new directory, flush, extension, flush, then the old clusters are freed.
+/// The first flush also syncs the guest data that the bitmaps describe. The autoclear bit stays set throughout; with the first bitmap it
 /// follows the extension, with the last one gone it precedes it, a flush between.
 /// </para>
 /// <para>Cost: a bitmap that did not change keeps its clusters; of a changed one, stretches all zero or all one take none.</para>
@@ -55,7 +55,8 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
         if (persistent.Count >= Qcow2BitmapDirectory.MaxBitmaps)
             return "Maximum number of persistent bitmaps is already reached";
         long directory = persistent.Sum(bitmap => Qcow2BitmapDirectoryEntry.SizeOf(Encoding.UTF8.GetByteCount(bitmap.Name!)));
-        return directory + Qcow2BitmapDirectoryEntry.SizeOf(nameBytes) > Qcow2BitmapDirectory.MaxSize ? "Not enough space in the bitmap directory" : null;
+        directory += Qcow2BitmapDirectoryEntry.SizeOf(nameBytes);
+        return directory > Qcow2BitmapDirectory.MaxSize ? "Not enough space in the bitmap directory" : null;
     }
 
     /// <summary>Loads what the image holds, except names already in memory; on a writable image then marks all in use on disk.</summary>
@@ -86,7 +87,9 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
             _bitmaps.SetReadOnly(stored.Bitmap, true);
     });
 
-    /// <summary>Stores all bitmaps and drops from memory those that were stored, because another process takes the image over. The doors are closed.</summary>
+    /// <summary>
+    /// Stores all bitmaps and drops from memory those that were stored, because another process takes the image over. The doors are closed.
+    /// </summary>
     /// <exception cref="BlockIoException">As for <see cref="StoreAsync"/>.</exception>
     internal ValueTask InactivateAsync() => AloneAsync(async () =>
     {
@@ -169,7 +172,9 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
             ?? _bitmaps.AddStored(name, content, (entry.Flags & Qcow2BitmapFlags.Auto) != 0, _host.IsReadOnly, inconsistent);
     }
 
-    /// <summary>Sets <c>in_use</c> in place: the guest wrote nothing yet, so an entry that a torn write leaves without it is still exact.</summary>
+    /// <summary>
+    /// Sets <c>in_use</c> in place: the guest wrote nothing yet, so an entry that a torn write leaves without it is still exact.
+    /// </summary>
     private async ValueTask MarkInUseAsync()
     {
         if (_stored.TrueForAll(stored => (stored.Entry.Flags & Qcow2BitmapFlags.InUse) != 0))
@@ -192,7 +197,7 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
         List<Qcow2StoredBitmap> next = _stored.FindAll(stored => live.Contains(stored.Bitmap));
         if (storing.Count == 0 && next.Count == _stored.Count)
             return storing;
-        var allocated = new List<(long Offset, long Clusters)>();
+        var allocated = new List<Qcow2ClusterRun>();
         try
         {
             foreach (DirtyBitmap bitmap in storing)
@@ -209,8 +214,7 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
         return storing;
     }
 
-    private async ValueTask StoreBitmapAsync(
-        DirtyBitmap bitmap, List<Qcow2StoredBitmap> next, List<(long Offset, long Clusters)> allocated)
+    private async ValueTask StoreBitmapAsync(DirtyBitmap bitmap, List<Qcow2StoredBitmap> next, List<Qcow2ClusterRun> allocated)
     {
         int place = next.FindIndex(stored => stored.Bitmap == bitmap);
         HierarchicalBitmap? content = _bitmaps.TakeModified(bitmap);
@@ -233,7 +237,7 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
 
     /// <summary>Makes <paramref name="next"/> the directory on disk, then frees what only the old one used.</summary>
     /// <remarks>From the header's write on <paramref name="allocated"/> is empty: nothing of it may be given back.</remarks>
-    private async ValueTask SwitchDirectoryAsync(List<Qcow2StoredBitmap> next, List<(long Offset, long Clusters)> allocated)
+    private async ValueTask SwitchDirectoryAsync(List<Qcow2StoredBitmap> next, List<Qcow2ClusterRun> allocated)
     {
         Qcow2BitmapExtension? old = _host.BitmapsAutoclear ? _host.BitmapExtension : null;
         if (next.Count > 0)
@@ -250,10 +254,10 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
         }
 
         if (old is { } extension)
-            await FreeAsync([((long)extension.DirectoryOffset, ClustersFor((long)extension.DirectorySize))]).ConfigureAwait(false);
+            await FreeAsync([new((long)extension.DirectoryOffset, ClustersFor((long)extension.DirectorySize))]).ConfigureAwait(false);
     }
 
-    private async ValueTask WriteDirectoryAsync(List<Qcow2StoredBitmap> next, List<(long Offset, long Clusters)> allocated)
+    private async ValueTask WriteDirectoryAsync(List<Qcow2StoredBitmap> next, List<Qcow2ClusterRun> allocated)
     {
         byte[] directory = Qcow2BitmapDirectory.Write(next.ConvertAll(stored => stored.Entry));
         long offset = await Qcow2BitmapTable.AllocateAsync(_host, ClustersFor(directory.Length), allocated).ConfigureAwait(false);
@@ -261,7 +265,8 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
         await _host.WriteAsync(offset, directory).ConfigureAwait(false);
         await _host.FlushAsync().ConfigureAwait(false);
         allocated.Clear();
-        await _host.WriteBitmapExtensionAsync(new Qcow2BitmapExtension((uint)next.Count, (ulong)directory.Length, (ulong)offset)).ConfigureAwait(false);
+        var extension = new Qcow2BitmapExtension((uint)next.Count, (ulong)directory.Length, (ulong)offset);
+        await _host.WriteBitmapExtensionAsync(extension).ConfigureAwait(false);
         await _host.FlushAsync().ConfigureAwait(false);
         if (_host.BitmapsAutoclear)
             return;
@@ -280,13 +285,13 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
     private long ClustersFor(long bytes) => (bytes + _host.ClusterSize - 1) / _host.ClusterSize;
 
     /// <summary>Gives clusters back; one that cannot be given back is leaked, which no reader minds.</summary>
-    private async ValueTask FreeAsync(IEnumerable<(long Offset, long Clusters)> runs)
+    private async ValueTask FreeAsync(IEnumerable<Qcow2ClusterRun> runs)
     {
-        foreach ((long offset, long clusters) in runs)
+        foreach ((long offset, long count) in runs)
         {
             try
             {
-                await _host.FreeClustersAsync(offset, clusters).ConfigureAwait(false);
+                await _host.FreeClustersAsync(offset, count).ConfigureAwait(false);
             }
             catch (BlockIoException)
             {
