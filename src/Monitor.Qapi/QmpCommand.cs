@@ -38,11 +38,8 @@ public enum QmpCommandOptions
     /// <summary>Returns a value, so the handler writes to the reply.</summary>
     ReturnsValue = 2,
 
-    /// <summary>Runs as a coroutine in QEMU; kept for introspection parity only.</summary>
-    Coroutine = 4,
-
     /// <summary>Answers without the loop's lock: reads only immutable or published data.</summary>
-    Lockless = 8,
+    Lockless = 4,
 }
 
 /// <summary>Where a command writes its return value.</summary>
