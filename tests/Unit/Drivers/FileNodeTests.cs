@@ -1,5 +1,7 @@
+using System.IO.Pipes;
 using Monitor.Block;
 using Monitor.Block.Drivers.File;
+using Monitor.Block.Io;
 using Monitor.Qapi;
 using NUnit.Framework;
 
@@ -129,6 +131,36 @@ public sealed class FileNodeTests : DriverContract
     }
 
     [Test]
+    public async Task A_failed_flush_is_remembered_even_when_a_later_one_could_succeed()
+    {
+        BlockNode node = await OpenAsync();
+        await node.WriteAsync(0, new byte[512]);
+        int[] descriptors = DescriptorsOf(_file.Name);
+        using var pipe = new AnonymousPipeServerStream(PipeDirection.Out);
+        PosixFile again = PosixFile.Open(_file.Name, FileOpenMode.Write);
+
+        Redirect(descriptors, (int)pipe.SafePipeHandle.DangerousGetHandle());
+        Assert.That(async () => await node.FlushAsync(), Throws.TypeOf<BlockIoException>(), "a pipe cannot be synced");
+
+        Redirect(descriptors, again.Descriptor);
+        again.Close();
+        await node.WriteAsync(0, new byte[512]);
+        Assert.That(async () => await node.FlushAsync(), Throws.TypeOf<BlockIoException>());
+        await node.CloseAsync();
+    }
+
+    [Test]
+    public async Task With_no_flush_a_flush_asks_nothing_of_the_medium()
+    {
+        var node = new FileNode(Settings() with { CacheNoFlush = true }, _file.Name);
+        await node.OpenAsync();
+        await node.WriteAsync(0, new byte[512]);
+
+        Assert.That(node.FlushAsync().AsTask().IsCompletedSuccessfully);
+        await node.CloseAsync();
+    }
+
+    [Test]
     public void A_file_that_is_not_there_is_refused() =>
         Assert.That(
             () => new FileNode(Settings(), "/nonexistent/x").OpenAsync(),
@@ -151,6 +183,21 @@ public sealed class FileNodeTests : DriverContract
         var node = new FileNode(Settings(), _file.Name);
         await node.OpenAsync();
         return node;
+    }
+
+    private static int[] DescriptorsOf(string path) =>
+    [
+        .. Directory.GetFiles("/proc/self/fd")
+            .Where(link => new FileInfo(link).LinkTarget == path)
+            .Select(link => int.Parse(Path.GetFileName(link))),
+    ];
+
+    private static void Redirect(int[] descriptors, int to)
+    {
+        foreach (int descriptor in descriptors)
+        {
+            Assert.That(Libc.Dup3(to, descriptor, Libc.O_CLOEXEC), Is.EqualTo(descriptor));
+        }
     }
 
     private static bool TransfersCompleteAtOnce(BlockNode node, byte[] buffer, int count)
