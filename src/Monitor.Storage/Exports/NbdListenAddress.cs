@@ -44,7 +44,9 @@ internal static class NbdListenAddress
         }
         catch (SocketException e)
         {
-            throw new QmpException($"Failed to bind socket to {address.Path}: {Errno.Describe(e.NativeErrorCode)}");
+            // The framework folds ENOENT into this one, which no UNIX socket gives.
+            int errno = e.SocketErrorCode == SocketError.AddressNotAvailable ? Errno.ENOENT : e.NativeErrorCode;
+            throw new QmpException($"Failed to bind socket to {address.Path}: {Errno.Describe(errno)}");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
