@@ -97,7 +97,8 @@ internal static class SchemaChecker
 
         if (command.Returns is not null || command.Data is null || ActionSyntax.FindWrapper(schema, command) is null)
         {
-            throw new SchemaException(where, "an action needs a TransactionAction branch whose one member 'data' is of the command's argument type");
+            throw new SchemaException(
+                where, "an action needs a TransactionAction branch whose one member 'data' is of the command's argument type");
         }
     }
 

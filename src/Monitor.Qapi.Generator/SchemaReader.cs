@@ -89,9 +89,9 @@ internal sealed class SchemaReader
                 break;
             case "struct":
                 Allow(entry, "struct", "doc", "base", "data", "features", "command-line");
-                _schema.Add(
-                    new StructType(_entryName, Doc(entry, ""), Text(entry, "base"), Members(entry, "data"), Features(entry), Flag(entry, "command-line")),
-                    _module);
+                bool isCommandLine = Flag(entry, "command-line");
+                List<Member> members = Members(entry, "data");
+                _schema.Add(new StructType(_entryName, Doc(entry, ""), Text(entry, "base"), members, Features(entry), isCommandLine), _module);
                 break;
             case "union":
                 Allow(entry, "union", "doc", "base", "discriminator", "data", "features");
@@ -212,12 +212,14 @@ internal sealed class SchemaReader
     private static string? Text(JsonElement element, string key) =>
         element.TryGetProperty(key, out JsonElement value) ? value.GetString() : null;
 
-    private static bool Flag(JsonElement element, string key) => element.TryGetProperty(key, out JsonElement value) && value.GetBoolean();
+    private static bool Flag(JsonElement element, string key) =>
+        element.TryGetProperty(key, out JsonElement value) && value.GetBoolean();
 
     private bool IsPlanned(JsonElement element) => !_withPlanned && Flag(element, "planned");
 
-    private string Doc(JsonElement element, string what) =>
-        Text(element, "doc") is { Length: > 0 } doc ? doc : throw new SchemaException(Where, what.Length == 0 ? "has no doc" : $"'{what}' has no doc");
+    private string Doc(JsonElement element, string what) => Text(element, "doc") is { Length: > 0 } doc
+        ? doc
+        : throw new SchemaException(Where, what.Length == 0 ? "has no doc" : $"'{what}' has no doc");
 
     private void Allow(JsonElement element, params ReadOnlySpan<string> keys)
     {

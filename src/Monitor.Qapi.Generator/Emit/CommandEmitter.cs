@@ -22,7 +22,8 @@ internal sealed class CommandEmitter(Schema schema)
         code.Summary("Puts the commands of the schema into a command table.").Open("public static class QapiCommands");
         code.Summary("The commands that a session answers itself.");
         string sessionCommands = string.Join(", ", schema.Commands
-            .Where(command => command.Traits.HasFlag(CommandTraits.Session) && !command.IsPlanned).Select(command => $"\"{command.Name}\""));
+            .Where(command => command.Traits.HasFlag(CommandTraits.Session) && !command.IsPlanned)
+            .Select(command => $"\"{command.Name}\""));
         code.Line($"public static IReadOnlyList<string> SessionCommands {{ get; }} = [{sessionCommands}];").Line();
         foreach (string module in modules)
         {
@@ -106,10 +107,13 @@ internal sealed class CommandEmitter(Schema schema)
     private void EmitReturn(CodeWriter code, Command command, TypeReference returns, string call)
     {
         code.Line($"{Result(command)} result = {call};");
-        code.Open("if (result.IsCompletedSuccessfully)").Line("WriteResult(reply.Writer, result.Result);").Line("return default;").Close().Line();
+        code.Open("if (result.IsCompletedSuccessfully)");
+        code.Line("WriteResult(reply.Writer, result.Result);").Line("return default;").Close().Line();
         code.Line("return AwaitResultAsync(result, reply);").Line();
-        code.Line($"static void WriteResult(Utf8JsonWriter writer, {_syntax.Name(returns)} value) => {_syntax.WriteValue(returns, "value")}").Line();
-        code.Line($"static async ValueTask AwaitResultAsync({Result(command)} result, IQmpReply reply) => WriteResult(reply.Writer, await result);");
+        code.Line($"static void WriteResult(Utf8JsonWriter writer, {_syntax.Name(returns)} value) =>");
+        code.Line($"    {_syntax.WriteValue(returns, "value")}").Line();
+        code.Line($"static async ValueTask AwaitResultAsync({Result(command)} result, IQmpReply reply) =>");
+        code.Line("    WriteResult(reply.Writer, await result);");
     }
 
     private void EmitRegister(CodeWriter code, string module)

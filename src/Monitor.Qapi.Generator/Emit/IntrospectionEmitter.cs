@@ -19,6 +19,7 @@ internal sealed class IntrospectionEmitter
     private readonly Dictionary<string, string> _numbers = [];
     private readonly HashSet<string> _arrays = [];
     private readonly Queue<Action> _pending = [];
+    private int _lastNumber;
 
     private IntrospectionEmitter(Schema schema, Utf8JsonWriter json)
     {
@@ -125,7 +126,7 @@ internal sealed class IntrospectionEmitter
         string key = type is BuiltinType builtinType ? builtinType.Introspected : type.Name;
         if (!_numbers.TryGetValue(key, out string? name))
         {
-            name = type is BuiltinType ? key : (_numbers.Values.Count(number => char.IsDigit(number[0]) && number != EmptyObject) + 1).ToString();
+            name = type is BuiltinType ? key : (++_lastNumber).ToString();
             _numbers.Add(key, name);
             _pending.Enqueue(() => WriteType(name, type));
         }

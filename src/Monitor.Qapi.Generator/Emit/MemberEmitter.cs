@@ -12,7 +12,8 @@ internal sealed class MemberEmitter(TypeSyntax syntax)
         {
             string doc = member.Default is null ? member.Doc : $"{member.Doc} Default: <c>{member.Default}</c>.";
             code.Summary(doc);
-            code.Line($"public {(member.IsOptional ? "" : "required ")}{syntax.MemberType(member)} {Names.Pascal(member.Name)} {{ get; init; }}");
+            string modifiers = member.IsOptional ? "public" : "public required";
+            code.Line($"{modifiers} {syntax.MemberType(member)} {Names.Pascal(member.Name)} {{ get; init; }}");
             code.Line();
         }
     }

@@ -139,7 +139,8 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
         code.Close().Line();
     }
 
-    private void EmitUnionReader(CodeWriter code, UnionType union, List<Member> members, List<UnionBranch> branches, string discriminatorType)
+    private void EmitUnionReader(
+        CodeWriter code, UnionType union, List<Member> members, List<UnionBranch> branches, string discriminatorType)
     {
         code.Open($"internal static {union.Name} ReadMembers(QmpInputVisitor visitor)");
         foreach (Member member in members)
@@ -178,7 +179,8 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
             foreach (Member member in alternate.Alternatives)
             {
                 string kind = JsonKinds.Of(schema.Resolve(member.Type.Name, alternate.Name));
-                code.Line($"QmpValueKind.{kind} => new {alternate.Name} {{ {Names.Pascal(member.Name)} = {_syntax.Read(member.Type, "name")} }},");
+                string value = $"{Names.Pascal(member.Name)} = {_syntax.Read(member.Type, "name")}";
+                code.Line($"QmpValueKind.{kind} => new {alternate.Name} {{ {value} }},");
             }
 
             code.Line($"_ => throw visitor.InvalidAlternate(name, \"{alternate.Name}\"),").Close(";");
