@@ -1,0 +1,70 @@
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
+using NUnit.Framework;
+using Testing;
+
+namespace Conformance;
+
+/// <summary>Replays the same requests against our daemon and the real one and demands the same replies, value for value.</summary>
+/// <remarks>
+/// A transcript is a file of lines: a request as it goes over the wire (<c>$DIR</c> is the run's own directory), <c>//</c> and a
+/// comment, <c>&gt; STATUS</c> to wait until some job reaches a status, or <c>! COMMAND</c> to run a tool first.
+/// </remarks>
+public sealed partial class TranscriptTests
+{
+    private const string Oracle = "qemu-storage-daemon";
+
+    public static IEnumerable<string> Transcripts() =>
+        Directory.EnumerateFiles(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts"), "*.txt").Select(f => Path.GetFileName(f)).Order();
+
+    [TestCaseSource(nameof(Transcripts))]
+    public async Task Both_daemons_give_the_same_replies(string name)
+    {
+        string[] lines = await File.ReadAllLinesAsync(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts", name));
+        List<(string Request, string Reply)> theirs = await ReplayAsync(Oracle, lines);
+        List<(string Request, string Reply)> ours = await ReplayAsync(Repository.Daemon, lines);
+
+        IEnumerable<string> differences =
+            from pair in theirs.Zip(ours)
+            where !JsonNode.DeepEquals(JsonNode.Parse(pair.First.Reply), JsonNode.Parse(pair.Second.Reply))
+            select $"request {pair.First.Request}\n  theirs {pair.First.Reply}\n  ours   {pair.Second.Reply}";
+        Assert.That(string.Join('\n', differences), Is.Empty);
+        Assert.That(ours, Has.Count.EqualTo(theirs.Count).And.Count.GreaterThan(0));
+    }
+
+    private static async Task<List<(string Request, string Reply)>> ReplayAsync(string program, string[] lines)
+    {
+        using var directory = new TemporaryDirectory();
+        await using DaemonProcess daemon = DaemonProcess.Start(program, directory);
+        using QmpTestClient qmp = await daemon.ConnectAsync();
+        var exchanges = new List<(string, string)>();
+        foreach (string line in lines)
+        {
+            string text = line.Replace("$DIR", directory.Path, StringComparison.Ordinal);
+            if (text.StartsWith("> ", StringComparison.Ordinal))
+            {
+                await qmp.WaitEventAsync("JOB_STATUS_CHANGE", data => (string?)data["status"] == text[2..]);
+            }
+            else if (text.StartsWith("! ", StringComparison.Ordinal))
+            {
+                Tool.Run("bash", "-ec", text[2..]);
+            }
+            else if (text.Length > 0 && !text.StartsWith("//", StringComparison.Ordinal))
+            {
+                JsonObject reply = await qmp.SendRawAsync(text + "\r\n");
+                exchanges.Add((line, WithoutChance(reply.ToJsonString().Replace(directory.Path, "$DIR", StringComparison.Ordinal))));
+            }
+        }
+
+        return exchanges;
+    }
+
+    /// <summary>Generated names hold a random number, and the space a file takes is the file system's affair.</summary>
+    private static string WithoutChance(string reply) => ActualSize().Replace(GeneratedName().Replace(reply, "#block"), "\"actual-size\":0");
+
+    [GeneratedRegex("#block[0-9]+")]
+    private static partial Regex GeneratedName();
+
+    [GeneratedRegex("\"actual-size\":[0-9]+")]
+    private static partial Regex ActualSize();
+}
