@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>What the stored bitmaps need of the image.</summary>
@@ -81,6 +83,41 @@ public sealed partial class Qcow2Node : IQcow2BitmapHost
     {
         Header.Autoclear = value ? Header.Autoclear | Qcow2AutoclearFeatures.Bitmaps : Header.Autoclear & ~Qcow2AutoclearFeatures.Bitmaps;
         return WriteHeaderAsync();
+    }
+
+    private async ValueTask StoreBitmapsAsync()
+    {
+        try
+        {
+            await _storedBitmaps.StoreAsync().ConfigureAwait(false);
+        }
+        catch (BlockIoException e)
+        {
+            DaemonLog.Error("Block", $"node {NodeName}: the persistent bitmaps could not be stored and stay marked in use: {e.Message}");
+        }
+    }
+
+    /// <summary>The bitmaps as the image has them now; null if it has none.</summary>
+    private List<Qcow2BitmapInfo>? DescribeBitmaps()
+    {
+        var bitmaps = new List<Qcow2BitmapInfo>();
+        foreach ((string name, uint granularity, Qcow2BitmapFlags flags) in _storedBitmaps.Entries)
+        {
+            var words = new List<Qcow2BitmapInfoFlags>();
+            if ((flags & Qcow2BitmapFlags.InUse) != 0)
+            {
+                words.Add(Qcow2BitmapInfoFlags.InUse);
+            }
+
+            if ((flags & Qcow2BitmapFlags.Auto) != 0)
+            {
+                words.Add(Qcow2BitmapInfoFlags.Auto);
+            }
+
+            bitmaps.Add(new Qcow2BitmapInfo { Name = name, Granularity = granularity, Flags = words });
+        }
+
+        return bitmaps.Count == 0 ? null : bitmaps;
     }
 
     private async ValueTask WriteHeaderAsync()

@@ -15,6 +15,7 @@ public sealed partial class Qcow2Node : FormatNode
     private readonly List<Qcow2Allocation> _inFlight = [];
     private ImageMetadata _image = null!;
     private BlockChild _file = null!;
+    private Qcow2Bitmaps _storedBitmaps = null!;
     private int _clusterBits;
 
     /// <summary>Makes a node that has not read its header.</summary>
@@ -64,10 +65,21 @@ public sealed partial class Qcow2Node : FormatNode
         {
             await ClearUnknownAutoclearAsync().ConfigureAwait(false);
         }
+
+        _storedBitmaps = new Qcow2Bitmaps(this, Bitmaps);
+        Bitmaps.Store = _storedBitmaps;
+        await _storedBitmaps.LoadAsync().ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
-    public override ValueTask CloseAsync() => IsReadOnly ? default : _image.CloseAsync(NodeName);
+    public override async ValueTask CloseAsync()
+    {
+        if (!IsReadOnly)
+        {
+            await StoreBitmapsAsync().ConfigureAwait(false);
+            await _image.CloseAsync(NodeName).ConfigureAwait(false);
+        }
+    }
 
     /// <summary>What the queries say of the image beyond what every image has.</summary>
     public ImageInfoSpecificQCow2 DescribeFormat() => new()
@@ -78,6 +90,7 @@ public sealed partial class Qcow2Node : FormatNode
         Corrupt = Version >= 3 ? (Header.Incompatible & Qcow2IncompatibleFeatures.Corrupt) != 0 : null,
         ExtendedL2 = Version >= 3 ? false : null,
         RefcountBits = 1L << (int)Header.RefcountOrder,
+        Bitmaps = DescribeBitmaps(),
     };
 
     /// <inheritdoc/>

@@ -82,12 +82,27 @@ internal sealed record Qcow2OpenImage(ImageFile File, Qcow2HeaderCluster Header,
             throw new QmpException($"ERROR: ext_backing_format: len={format.Data.Length} too large (>=16)");
         }
 
-        if (extensions.Exists(e => e.Type == Qcow2BitmapExtension.Magic && e.Data.Length != Qcow2BitmapExtension.Size))
+        CheckBitmaps(extensions, header);
+        return new Qcow2HeaderCluster(header, extensions, ReadBackingFile(header, cluster), cluster);
+    }
+
+    private static void CheckBitmaps(List<Qcow2HeaderExtension> extensions, Qcow2Header header)
+    {
+        if (extensions.Find(e => e.Type == Qcow2BitmapExtension.Magic) is not { } bitmaps)
+        {
+            return;
+        }
+
+        if (bitmaps.Data.Length != Qcow2BitmapExtension.Size)
         {
             throw new QmpException("bitmaps_ext: Invalid extension length");
         }
 
-        return new Qcow2HeaderCluster(header, extensions, ReadBackingFile(header, cluster), cluster);
+        bool trusted = (header.Autoclear & Qcow2AutoclearFeatures.Bitmaps) != 0;
+        if (trusted && !Qcow2BitmapExtension.TryRead(bitmaps.Data, out _))
+        {
+            throw new QmpException("bitmaps_ext: Reserved field is not zero");
+        }
     }
 
     private static string? ReadBackingFile(Qcow2Header header, ReadOnlySpan<byte> cluster)

@@ -19,7 +19,9 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// </para>
 /// <para>Cost: a bitmap that did not change keeps its clusters; of a changed one, stretches all zero or all one take none.</para>
 /// </remarks>
-internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
+#pragma warning disable CA1001 // a gate that nobody waits for holds nothing to dispose of
+internal sealed class Qcow2Bitmaps : IBitmapStore
+#pragma warning restore CA1001
 {
     private readonly IQcow2BitmapHost _host;
     private readonly NodeBitmaps _bitmaps;
@@ -106,9 +108,6 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
             await SwitchDirectoryAsync(_stored.FindAll(stored => stored != gone), []).ConfigureAwait(false);
     });
 
-    /// <inheritdoc/>
-    public void Dispose() => _gate.Dispose();
-
     private static string NameOf(Qcow2StoredBitmap stored) => Qcow2BitmapDirectory.NameOf(stored.Entry);
 
     private async ValueTask AloneAsync(Func<ValueTask> action)
@@ -126,8 +125,14 @@ internal sealed class Qcow2Bitmaps : IBitmapStore, IDisposable
 
     private async ValueTask DoLoadAsync()
     {
-        if (_host.BitmapExtension is not { } extension || !_host.BitmapsAutoclear)
+        if (_host.BitmapExtension is not { } extension)
             return;
+        if (!_host.BitmapsAutoclear)
+        {
+            DaemonLog.Warn("Block", "a program lacking bitmap support modified this file, so all bitmaps are now considered inconsistent");
+            return;
+        }
+
         Qcow2BitmapDirectory.CheckExtension(extension, _host);
         byte[] directory = new byte[extension.DirectorySize];
         await _host.ReadAsync((long)extension.DirectoryOffset, directory).ConfigureAwait(false);
