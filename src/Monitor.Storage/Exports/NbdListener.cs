@@ -6,8 +6,8 @@ namespace Monitor.Storage.Exports;
 /// <summary>Accepts clients on one listening socket, with a thread of its own.</summary>
 internal sealed class NbdListener(NbdServer server, Socket socket)
 {
-    /// <summary>How long to wait after the system could not give a descriptor.</summary>
-    private static readonly TimeSpan s_retry = TimeSpan.FromMilliseconds(100);
+    /// <summary>Wait after the system could not give a descriptor.</summary>
+    private const int RetryMilliseconds = 100;
 
     private readonly object _gate = new();
     private readonly string? _path = (socket.LocalEndPoint as UnixDomainSocketEndPoint)?.ToString();
@@ -63,7 +63,7 @@ internal sealed class NbdListener(NbdServer server, Socket socket)
             if (!_stopped)
             {
                 DaemonLog.Warn("Nbd", $"cannot accept a client: {failure.Message}");
-                System.Threading.Monitor.Wait(_gate, s_retry);
+                System.Threading.Monitor.Wait(_gate, RetryMilliseconds);
             }
 
             return !_stopped;

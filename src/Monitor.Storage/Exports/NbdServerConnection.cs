@@ -6,8 +6,8 @@ namespace Monitor.Storage.Exports;
 /// <summary>One client of the server, with a thread of its own from the greeting to the end.</summary>
 internal sealed class NbdServerConnection : IDisposable
 {
-    /// <summary>How long a client may take to choose an export.</summary>
-    private static readonly TimeSpan s_handshakeLimit = TimeSpan.FromSeconds(10);
+    /// <summary>Seconds that a client may take to choose an export.</summary>
+    private const int HandshakeLimitSeconds = 10;
 
     private readonly NbdServer _server;
     private readonly NbdSocket _socket;
@@ -57,7 +57,7 @@ internal sealed class NbdServerConnection : IDisposable
     private string? Serve()
     {
         NbdNegotiated? negotiated;
-        using (_server.Time.CreateTimer(_ => Drop(), null, s_handshakeLimit, Timeout.InfiniteTimeSpan))
+        using (_server.Time.CreateTimer(_ => Drop(), null, TimeSpan.FromSeconds(HandshakeLimitSeconds), Timeout.InfiniteTimeSpan))
         {
             negotiated = new NbdServerHandshake(_socket, _server, this).Run();
         }

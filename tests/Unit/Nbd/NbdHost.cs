@@ -1,5 +1,5 @@
-using Monitor.Block.Bitmaps;
 using Monitor.Block;
+using Monitor.Block.Bitmaps;
 using Monitor.Qapi;
 using Monitor.Storage.Exports;
 using NUnit.Framework;
