@@ -48,6 +48,9 @@ public abstract class BlockNode : IBlockParent
     /// <summary>The cluster size in bytes of a format that has one, else 0: copying works best in these units.</summary>
     public virtual int ClusterSizeBytes => 0;
 
+    /// <summary>Whether writes may ask for <see cref="BlockWriteFlags.Compressed"/>.</summary>
+    public virtual bool SupportsCompression => false;
+
     /// <summary>Created by the client (<c>blockdev-add</c>) and so kept until the client deletes it.</summary>
     public bool IsMonitorOwned { get; internal set; }
 
