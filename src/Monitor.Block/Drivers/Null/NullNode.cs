@@ -1,7 +1,10 @@
 namespace Monitor.Block.Drivers.Null;
 
 /// <summary>A disk that keeps nothing (drivers <c>null-co</c> and <c>null-aio</c>): for measuring what lies above it.</summary>
-/// <remarks>Without a latency every request completes at once and costs nothing; reads leave the buffer as it is unless zeroes are asked for.</remarks>
+/// <remarks>
+/// Without a latency every request completes at once. Reads give zeroes even where the client did not ask for them (QEMU leaves the
+/// buffer as it is): a pooled buffer may hold another client's bytes. <c>read-zeroes</c> decides only whether the map promises zeroes.
+/// </remarks>
 public sealed class NullNode : BlockNode
 {
     /// <summary>The size in bytes when none is given.</summary>
@@ -17,7 +20,7 @@ public sealed class NullNode : BlockNode
     /// <param name="settings">The options every node has.</param>
     /// <param name="sizeBytes">Its size; rounded up to whole sectors of 512 bytes.</param>
     /// <param name="latencyNanoseconds">How long a request takes; rounded up to whole milliseconds.</param>
-    /// <param name="readZeroes">Whether reads fill the buffer with zeroes.</param>
+    /// <param name="readZeroes">Whether the map says that everything reads as zeroes.</param>
     /// <param name="driverName"><c>null-co</c> or <c>null-aio</c>.</param>
     /// <param name="clock">Measures the latency; the system's if not given.</param>
     public NullNode(
@@ -54,11 +57,7 @@ public sealed class NullNode : BlockNode
     /// <inheritdoc/>
     protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
     {
-        if (_readZeroes)
-        {
-            buffer.Span.Clear();
-        }
-
+        buffer.Span.Clear();
         return Delay();
     }
 
