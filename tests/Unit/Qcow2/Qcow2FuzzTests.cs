@@ -1,0 +1,139 @@
+using System.Buffers.Binary;
+using Monitor.Block;
+using Monitor.Block.Drivers.Qcow2;
+using Monitor.Qapi;
+using NUnit.Framework;
+
+namespace Unit.Qcow2;
+
+/// <summary>Images with damaged bytes are refused or fail requests; they never crash, hang or take much memory.</summary>
+public sealed class Qcow2FuzzTests
+{
+    private static readonly ulong[] s_values =
+        [0, 1, 7, 511, 512, 0x10000, 0x20000, 0x30000, 0x40000, 0x10001, 0x7FFF_FFFF, 0xFFFF_FFFF, 1UL << 32, 1UL << 55, 1UL << 62, 1UL << 63, ulong.MaxValue];
+
+    [Test]
+    public async Task Damaged_headers_are_refused_or_served([Range(0, 111, 4)] int field)
+    {
+        byte[] image = await FilledImageAsync();
+        foreach (ulong value in s_values)
+        {
+            byte[] narrow = [.. image];
+            BinaryPrimitives.WriteUInt32BigEndian(narrow.AsSpan(field), (uint)value);
+            await TryAsync(narrow, $"field {field} = {value:x} (32 bits)");
+            byte[] wide = [.. image];
+            BinaryPrimitives.WriteUInt64BigEndian(wide.AsSpan(field), value);
+            await TryAsync(wide, $"field {field} = {value:x} (64 bits)");
+        }
+    }
+
+    [Test]
+    public async Task Damaged_tables_are_refused_or_served([Range(1, 8)] int seed)
+    {
+        byte[] image = await FilledImageAsync();
+        var random = new Random(seed);
+        for (int i = 0; i < 150; i++)
+        {
+            byte[] damaged = [.. image];
+            for (int k = random.Next(1, 6); k > 0; k--)
+            {
+                int at = random.Next(image.Length / 8) * 8;
+                ulong value = s_values[random.Next(s_values.Length)] | (random.Next(2) == 0 ? 1UL << 63 : 0) | ((ulong)random.Next(64) << 9);
+                BinaryPrimitives.WriteUInt64BigEndian(damaged.AsSpan(at), value);
+            }
+
+            await TryAsync(damaged, $"seed {seed}, round {i}");
+        }
+    }
+
+    [Test]
+    public async Task An_L1_entry_with_the_copied_flag_and_no_table_counts_as_empty()
+    {
+        StorageContent content = await TestImage.CreateAsync(1 << 20);
+        content.Write(0x30000, [0x80, 0, 0, 0, 0, 0, 0, 0]);
+        var storage = new StorageNode(content);
+        Qcow2Node node = await TestImage.OpenAsync(storage);
+        await node.WriteAsync(12345, new byte[] { 1, 2, 3 });
+        await node.CloseAsync();
+        Assert.That(ImageChecker.Check(storage.Bytes).Corruptions, Is.Empty);
+    }
+
+    [Test]
+    public async Task A_damaged_L2_entry_marks_the_image_corrupt_and_is_announced()
+    {
+        var storage = new StorageNode(StorageContent.From(await FilledImageAsync()));
+        ulong table = BinaryPrimitives.ReadUInt64BigEndian(storage.Bytes.AsSpan(0x40 * 4 * 0 + (int)BinaryPrimitives.ReadUInt64BigEndian(storage.Bytes.AsSpan(40)))) & 0x00FF_FFFF_FFFF_FE00;
+        byte[] unaligned = new byte[8];
+        BinaryPrimitives.WriteUInt64BigEndian(unaligned, (1UL << 63) | 0x2A00);
+        storage.Content.Write((long)table, unaligned);
+        var events = new EventRecorder();
+        Qcow2Node node = await TestImage.OpenAsync(storage, events: events);
+        Assert.That(async () => await node.ReadAsync(0, new byte[16]), Throws.TypeOf<BlockIoException>().With.Property("Errno").EqualTo(Errno.EIO));
+        Assert.That(async () => await node.WriteAsync(0, new byte[16]), Throws.TypeOf<BlockIoException>().With.Property("Errno").EqualTo(Errno.EIO));
+        Assert.That(events.Events.Select(e => e.Name), Is.EqualTo(new[] { "BLOCK_IMAGE_CORRUPTED" }));
+        Assert.That(storage.Bytes[79] & 2, Is.EqualTo(2));
+        Assert.That(async () => await TestImage.OpenAsync(new StorageNode(storage.Content)), Throws.TypeOf<QmpException>()
+            .With.Message.EqualTo("qcow2: Image is corrupt; cannot be opened read/write"));
+    }
+
+    private static async Task<byte[]> FilledImageAsync()
+    {
+        var storage = new StorageNode(await TestImage.CreateAsync(2 << 20, 4096));
+        Qcow2Node node = await TestImage.OpenAsync(storage);
+        byte[] data = new byte[40000];
+        new Random(1).NextBytes(data);
+        await node.WriteAsync(5000, data);
+        await node.WriteAsync(1 << 20, data);
+        await node.WriteZeroesAsync(20000, 30000);
+        await node.CloseAsync();
+        return storage.Bytes;
+    }
+
+    private static async Task TryAsync(byte[] image, string name)
+    {
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        try
+        {
+            Qcow2Node node = await TestImage.OpenAsync(new StorageNode(StorageContent.From(image)));
+            await UseAsync(node);
+        }
+        catch (Exception e) when (e is QmpException or BlockIoException)
+        {
+            // Either is a good answer to a damaged image.
+        }
+        catch (Exception e)
+        {
+            Assert.Fail($"{name}: {e}");
+        }
+
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(400L << 20), name);
+    }
+
+    private static async Task UseAsync(Qcow2Node node)
+    {
+        long end = Math.Min(node.SizeBytes, 2 << 20);
+        byte[] buffer = new byte[10000];
+        for (long offset = 0; offset + buffer.Length <= end; offset += 100000)
+        {
+            await TolerateAsync(() => node.ReadAsync(offset, buffer));
+            await TolerateAsync(() => node.WriteAsync(offset, buffer));
+            await TolerateAsync(() => node.WriteZeroesAsync(offset, 5000));
+            await TolerateAsync(() => node.DiscardAsync(offset, 50000));
+        }
+
+        await TolerateAsync(node.FlushAsync);
+        await node.CloseAsync();
+    }
+
+    private static async Task TolerateAsync(Func<ValueTask> request)
+    {
+        try
+        {
+            await request();
+        }
+        catch (BlockIoException)
+        {
+            // The damage was met.
+        }
+    }
+}
