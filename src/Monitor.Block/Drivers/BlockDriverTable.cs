@@ -1,6 +1,7 @@
 using Monitor.Block.Drivers.Blkdebug;
 using Monitor.Block.Drivers.File;
 using Monitor.Block.Drivers.Null;
+using Monitor.Block.Drivers.Qcow2;
 using Monitor.Block.Drivers.Raw;
 using Monitor.Qapi;
 
@@ -14,6 +15,7 @@ internal static class BlockDriverTable
     {
         BlockdevDriver.File => new FileDriver(),
         BlockdevDriver.Raw => new RawDriver(),
+        BlockdevDriver.Qcow2 => new Qcow2Driver(),
         BlockdevDriver.NullCo or BlockdevDriver.NullAio => new NullDriver(),
         BlockdevDriver.Blkdebug => new BlkdebugDriver(),
         _ => throw new QmpException($"Unknown driver '{driver.ToWire()}'"),

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Monitor.Block.Io;
+using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers;
 
@@ -74,7 +75,7 @@ public abstract class FormatNode : BlockNode
         try
         {
             read = TryMap(offset, buffer.Length, out BlockMapping run) && run.Kind == BlockMappingKind.Data && run.Length == buffer.Length
-                ? run.Child!.Node.ReadAsync(run.Host.Bytes, buffer)
+                ? ReadData(run, buffer)
                 : ReadRunsAsync(offset, buffer);
         }
         catch
@@ -99,7 +100,7 @@ public abstract class FormatNode : BlockNode
         try
         {
             write = TryMapInPlace(offset, buffer.Length, out BlockMapping run) && run.Length == buffer.Length
-                ? run.Child!.Node.WriteAsync(run.Host.Bytes, buffer)
+                ? WriteData(run.Child!, run.Host, buffer)
                 : WriteRunsAsync(offset, buffer);
         }
         catch
@@ -166,6 +167,20 @@ public abstract class FormatNode : BlockNode
         }
     }
 
+    private static ValueTask ReadData(in BlockMapping run, Memory<byte> buffer)
+    {
+        BlockNode below = run.Child!.Node;
+        below.DebugEvent(BlkdebugEvent.ReadAio);
+        return below.ReadAsync(run.Host.Bytes, buffer);
+    }
+
+    private static ValueTask WriteData(BlockChild child, HostOffset host, ReadOnlyMemory<byte> buffer)
+    {
+        BlockNode below = child.Node;
+        below.DebugEvent(BlkdebugEvent.WriteAio);
+        return below.WriteAsync(host.Bytes, buffer);
+    }
+
     private ValueTask Leave(ValueTask request, int ticket)
     {
         if (!request.IsCompleted)
@@ -214,7 +229,7 @@ public abstract class FormatNode : BlockNode
         switch (run.Kind)
         {
             case BlockMappingKind.Data:
-                return run.Child!.Node.ReadAsync(run.Host.Bytes, buffer);
+                return ReadData(run, buffer);
             case BlockMappingKind.Compressed:
                 return ReadCompressedAsync(run.Host, offset, buffer);
             case BlockMappingKind.Backing when Backing is { } backing:
@@ -236,7 +251,7 @@ public abstract class FormatNode : BlockNode
             if (TryMapInPlace(offset, buffer.Length, out BlockMapping run))
             {
                 done = (int)run.Length;
-                await run.Child!.Node.WriteAsync(run.Host.Bytes, buffer[..done]).ConfigureAwait(false);
+                await WriteData(run.Child!, run.Host, buffer[..done]).ConfigureAwait(false);
             }
             else
             {
@@ -257,7 +272,7 @@ public abstract class FormatNode : BlockNode
         {
             if (room.HeadBytes == 0 && room.TailBytes == 0)
             {
-                await room.Child.Node.WriteAsync(room.Host.Bytes, data).ConfigureAwait(false);
+                await WriteData(room.Child, room.Host, data).ConfigureAwait(false);
             }
             else
             {
@@ -280,11 +295,13 @@ public abstract class FormatNode : BlockNode
         IoBuffer joined = IoBufferPool.Rent(total);
         try
         {
+            room.Child.Node.DebugEvent(BlkdebugEvent.CowRead);
             Memory<byte> whole = joined.Memory[..total];
             await ReadRunsAsync(offset - room.HeadBytes, whole[..room.HeadBytes]).ConfigureAwait(false);
+            room.Child.Node.DebugEvent(BlkdebugEvent.CowWrite);
             data.CopyTo(whole[room.HeadBytes..]);
             await ReadRunsAsync(offset + data.Length, whole[(room.HeadBytes + data.Length)..]).ConfigureAwait(false);
-            await room.Child.Node.WriteAsync((room.Host + -room.HeadBytes).Bytes, whole).ConfigureAwait(false);
+            await WriteData(room.Child, room.Host + -room.HeadBytes, whole).ConfigureAwait(false);
         }
         finally
         {

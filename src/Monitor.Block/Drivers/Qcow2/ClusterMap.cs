@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Monitor.Block.Io;
+using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
 
@@ -120,7 +121,7 @@ internal sealed class ClusterMap
     public void MarkDirty(MetadataBlock slice) => _slices.MarkDirty(slice);
 
     /// <summary>Writes changed slices.</summary>
-    public ValueTask WriteSlicesAsync() => _slices.WriteDirtyAsync(_image.File);
+    public ValueTask WriteSlicesAsync() => _slices.WriteDirtyAsync(_image.File, BlkdebugEvent.L2Update);
 
     /// <summary>Writes the changed part of the L1 table, in whole sectors.</summary>
     public async ValueTask WriteL1Async()
@@ -128,7 +129,7 @@ internal sealed class ClusterMap
         const int entriesPerSector = Qcow2Format.SectorBytes / sizeof(ulong);
         int from = _dirtyFrom / entriesPerSector * entriesPerSector;
         int to = Math.Min(_l1.Length, (_dirtyTo / entriesPerSector * entriesPerSector) + entriesPerSector);
-        await _image.File.WriteAsync((long)_image.Header.Header.L1Offset + (from * sizeof(ulong)), L1Bytes(_l1.AsSpan(from, to - from)))
+        await _image.File.WriteAsync((long)_image.Header.Header.L1Offset + (from * sizeof(ulong)), L1Bytes(_l1.AsSpan(from, to - from)), BlkdebugEvent.L1Update)
             .ConfigureAwait(false);
         (_dirtyFrom, _dirtyTo) = (int.MaxValue, -1);
     }
@@ -154,11 +155,12 @@ internal sealed class ClusterMap
         ClusterRun run = await _image.Refcounts.AllocateContiguousAsync((bytes + ClusterBytes - 1) >> _clusterBits).ConfigureAwait(false);
         long place = run.First << _clusterBits;
         await _image.FlushAsync().ConfigureAwait(false);
-        await _image.File.WriteAsync(place, L1Bytes(longer)).ConfigureAwait(false);
+        await _image.File.WriteAsync(place, L1Bytes(longer), BlkdebugEvent.L1GrowWriteTable).ConfigureAwait(false);
         await _image.File.FlushAsync().ConfigureAwait(false);
         Qcow2Header header = _image.Header.Header;
         (long oldPlace, long oldBytes) = ((long)header.L1Offset, (long)header.L1Entries * sizeof(ulong));
         (header.L1Offset, header.L1Entries) = ((ulong)place, (uint)entries);
+        _image.File.Tell(BlkdebugEvent.L1GrowActivateTable);
         await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
         Volatile.Write(ref _l1, longer);
         _image.Clusters.Remove(oldPlace, oldBytes);
@@ -207,7 +209,7 @@ internal sealed class ClusterMap
         long index = guestOffset >> _clusterBits >> _sliceBits;
         long place = table + (index % (1 << (_tableBits - _sliceBits)) * _slices.BlockBytes);
         byte[] bytes = new byte[_slices.BlockBytes];
-        await _image.File.ReadAsync(place, bytes).ConfigureAwait(false);
+        await _image.File.ReadAsync(place, bytes, BlkdebugEvent.L2Load).ConfigureAwait(false);
         var slice = new MetadataBlock(index, place, bytes) { IsSuspect = IsSuspect(bytes) };
         _slices.Add(slice);
         return slice;
@@ -265,10 +267,10 @@ internal sealed class ClusterMap
             bytes.Span.Clear();
             if (source >= 0)
             {
-                await _image.File.ReadAsync(source, bytes).ConfigureAwait(false);
+                await _image.File.ReadAsync(source, bytes, BlkdebugEvent.L2AllocCowRead).ConfigureAwait(false);
             }
 
-            await _image.File.WriteAsync(run.First << _clusterBits, bytes).ConfigureAwait(false);
+            await _image.File.WriteAsync(run.First << _clusterBits, bytes, BlkdebugEvent.L2AllocWrite).ConfigureAwait(false);
         }
         catch
         {

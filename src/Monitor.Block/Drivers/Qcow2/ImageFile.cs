@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>The file below an image, as its metadata code sees it: reads, writes, and a sync whose failure is remembered.</summary>
@@ -15,21 +17,43 @@ internal sealed class ImageFile(BlockChild child)
     public bool HasFailed => Volatile.Read(ref _syncErrno) != 0;
 
     /// <summary>Reads; bytes past the end of the file are zero.</summary>
-    public ValueTask ReadAsync(long offset, Memory<byte> buffer)
+    /// <param name="offset">Position in the file.</param>
+    /// <param name="buffer">Filled wholly.</param>
+    /// <param name="evt">What <c>blkdebug</c> calls this step, if it has a word for it.</param>
+    public ValueTask ReadAsync(long offset, Memory<byte> buffer, BlkdebugEvent? evt = null)
     {
+        Tell(evt);
         int inside = (int)Math.Clamp(SizeBytes - offset, 0, buffer.Length);
         buffer.Span[inside..].Clear();
         return inside > 0 ? Child.Node.ReadAsync(offset, buffer[..inside]) : default;
     }
 
     /// <summary>Writes metadata.</summary>
-    public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer) => Child.Node.WriteAsync(offset, buffer);
+    /// <param name="offset">Position in the file.</param>
+    /// <param name="buffer">The bytes.</param>
+    /// <param name="evt">What <c>blkdebug</c> calls this step, if it has a word for it.</param>
+    public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlkdebugEvent? evt = null)
+    {
+        Tell(evt);
+        return Child.Node.WriteAsync(offset, buffer);
+    }
+
+    /// <summary>Tells <c>blkdebug</c> of a step of the format's work.</summary>
+    public void Tell(BlkdebugEvent? evt)
+    {
+        if (evt is { } step)
+        {
+            Child.Node.DebugEvent(step);
+        }
+    }
 
     /// <summary>Makes everything written so far durable.</summary>
     /// <exception cref="BlockIoException">This sync failed, or an earlier one did.</exception>
     public async ValueTask FlushAsync()
     {
         ThrowIfFailed();
+        Tell(BlkdebugEvent.FlushToOs);
+        Tell(BlkdebugEvent.FlushToDisk);
         try
         {
             await Child.Node.FlushAsync().ConfigureAwait(false);

@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>Pieces of metadata tables in memory: found without a lock, changed under the allocation lock, written back when told.</summary>
@@ -125,14 +127,16 @@ internal sealed class MetadataCache
     }
 
     /// <summary>Writes all changed pieces in the order of their places; what could not be written stays changed.</summary>
+    /// <param name="file">The image's file.</param>
+    /// <param name="evt">What <c>blkdebug</c> calls each write.</param>
     /// <exception cref="BlockIoException">The medium failed.</exception>
-    public async ValueTask WriteDirtyAsync(ImageFile file)
+    public async ValueTask WriteDirtyAsync(ImageFile file, BlkdebugEvent evt)
     {
         _dirty.Sort(static (a, b) => b.HostOffset.CompareTo(a.HostOffset));
         while (_dirty.Count > 0)
         {
             MetadataBlock block = _dirty[^1];
-            await file.WriteAsync(block.HostOffset, block.Bytes).ConfigureAwait(false);
+            await file.WriteAsync(block.HostOffset, block.Bytes, evt).ConfigureAwait(false);
             block.IsDirty = false;
             _dirty.RemoveAt(_dirty.Count - 1);
         }

@@ -109,7 +109,8 @@ internal sealed class Qcow2HeaderCluster
         var waiting = new List<Qcow2HeaderExtension>(Extensions);
         while (waiting.Count > 0)
         {
-            int next = Math.Max(0, waiting.FindIndex(e => !Straddles(e, position)));
+            int bitmaps = waiting.FindIndex(e => e.Type == Qcow2BitmapExtension.Magic);
+            int next = bitmaps >= 0 && FitsSector(position) ? bitmaps : Math.Max(0, waiting.FindIndex(e => e.Type != Qcow2BitmapExtension.Magic));
             Qcow2HeaderExtension extension = waiting[next];
             waiting.RemoveAt(next);
             CheckFits(position + extension.TotalBytes + Qcow2HeaderExtension.PrefixBytes);
@@ -134,11 +135,10 @@ internal sealed class Qcow2HeaderCluster
         (Header.BackingFileOffset, Header.BackingFileBytes) = ((ulong)position, (uint)name.Length);
     }
 
-    private static bool Straddles(Qcow2HeaderExtension extension, int position)
+    private static bool FitsSector(int position)
     {
         int data = position + Qcow2HeaderExtension.PrefixBytes;
-        return extension.Type == Qcow2BitmapExtension.Magic
-            && data / Qcow2Format.SectorBytes != (data + Qcow2BitmapExtension.Size - 1) / Qcow2Format.SectorBytes;
+        return data / Qcow2Format.SectorBytes == (data + Qcow2BitmapExtension.Size - 1) / Qcow2Format.SectorBytes;
     }
 
     private void CheckFits(int bytes)

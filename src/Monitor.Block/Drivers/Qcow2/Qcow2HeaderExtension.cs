@@ -24,12 +24,18 @@ internal sealed record Qcow2HeaderExtension(uint Type, byte[] Data)
     public static List<Qcow2HeaderExtension> ReadAll(ReadOnlySpan<byte> area)
     {
         var extensions = new List<Qcow2HeaderExtension>();
-        while (area.Length >= PrefixBytes && BinaryPrimitives.ReadUInt32BigEndian(area) is var type and not End)
+        while (area.Length >= PrefixBytes)
         {
+            uint type = BinaryPrimitives.ReadUInt32BigEndian(area);
             uint length = BinaryPrimitives.ReadUInt32BigEndian(area[4..]);
             if (length > area.Length - PrefixBytes)
             {
                 throw new QmpException("Header extension too large");
+            }
+
+            if (type == End)
+            {
+                break;
             }
 
             var extension = new Qcow2HeaderExtension(type, area.Slice(PrefixBytes, (int)length).ToArray());

@@ -38,11 +38,9 @@ public sealed partial class Qcow2Node : FormatNode
     /// <summary>The header's version, 2 or 3. Known once open.</summary>
     public int Version => (int)Header.Version;
 
-    /// <summary>The backing file's name as the image says it, if it does. Known once open.</summary>
-    public string? BackingFile => _image.Header.BackingFile;
-
-    /// <summary>The backing file's format as the image says it, if it does. Known once open.</summary>
-    public string? BackingFormat => _image.Header.BackingFormat;
+    /// <inheritdoc/>
+    public override BackingImage? BackingFromImage =>
+        _image.Header.BackingFile is { } name ? new BackingImage(name, _image.Header.BackingFormat) : null;
 
     private Qcow2Header Header => _image.Header.Header;
 
@@ -139,7 +137,7 @@ public sealed partial class Qcow2Node : FormatNode
         IoBuffer cluster = IoBufferPool.Rent(ClusterSizeBytes);
         try
         {
-            await _image.File.ReadAsync(start, compressed.Memory[..length]).ConfigureAwait(false);
+            await _image.File.ReadAsync(start, compressed.Memory[..length], BlkdebugEvent.ReadCompressed).ConfigureAwait(false);
             Decompress(compressed, length, cluster);
             cluster.Memory.Slice((int)(offset & (ClusterSizeBytes - 1)), buffer.Length).CopyTo(buffer);
         }

@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>How the refcount structures grow.</summary>
@@ -31,7 +33,7 @@ internal sealed partial class Refcounts
         }
 
         // Written at once, so that the file reaches over it and it can be read again after an eviction.
-        await _file.WriteAsync(block.HostOffset, block.Bytes).ConfigureAwait(false);
+        await _file.WriteAsync(block.HostOffset, block.Bytes, BlkdebugEvent.RefblockAllocWrite).ConfigureAwait(false);
         _blocks.Add(block);
         _table[blockIndex] = (ulong)block.HostOffset;
         _tableDirty = true;
@@ -107,7 +109,7 @@ internal sealed partial class Refcounts
         _table.CopyTo(table, 0);
         await WriteBackAsync().ConfigureAwait(false);
         await WriteNewBlocksAsync(table, blockIndex, first + tableClusters, blocks, tableClusters + blocks).ConfigureAwait(false);
-        await _file.WriteAsync(first << _clusterBits, TableBytes(table)).ConfigureAwait(false);
+        await _file.WriteAsync(first << _clusterBits, TableBytes(table), BlkdebugEvent.RefblockAllocWriteTable).ConfigureAwait(false);
         await _file.FlushAsync().ConfigureAwait(false);
         await SwitchTableAsync(table, first, tableClusters, blocks).ConfigureAwait(false);
     }
@@ -120,7 +122,7 @@ internal sealed partial class Refcounts
             content.AsSpan().Clear();
             FillOnes(content, clusters - (i << _blockBits));
             table[blockIndex + i] = (ulong)(firstCluster + i) << _clusterBits;
-            await _file.WriteAsync((firstCluster + i) << _clusterBits, content).ConfigureAwait(false);
+            await _file.WriteAsync((firstCluster + i) << _clusterBits, content, BlkdebugEvent.RefblockAllocWriteBlocks).ConfigureAwait(false);
         }
     }
 
@@ -129,6 +131,7 @@ internal sealed partial class Refcounts
         Qcow2Header header = _header.Header;
         (ulong oldOffset, uint oldClusters) = (header.RefcountTableOffset, header.RefcountTableClusters);
         (header.RefcountTableOffset, header.RefcountTableClusters) = ((ulong)first << _clusterBits, (uint)tableClusters);
+        _file.Tell(BlkdebugEvent.RefblockAllocSwitchTable);
         await _header.SwitchAsync(_file).ConfigureAwait(false);
         _table = table;
         _tableDirty = false;

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
 
@@ -114,17 +115,18 @@ internal sealed partial class Refcounts
     /// <exception cref="BlockIoException">The medium failed; what was not written stays changed.</exception>
     public async ValueTask WriteBackAsync()
     {
-        await _blocks.WriteDirtyAsync(_file).ConfigureAwait(false);
+        await _blocks.WriteDirtyAsync(_file, BlkdebugEvent.RefblockUpdatePart).ConfigureAwait(false);
         if (_tableDirty)
         {
             await _file.FlushAsync().ConfigureAwait(false);
-            await _file.WriteAsync((long)_header.Header.RefcountTableOffset, TableBytes(_table)).ConfigureAwait(false);
+            await _file.WriteAsync((long)_header.Header.RefcountTableOffset, TableBytes(_table), BlkdebugEvent.RefblockAllocHookup).ConfigureAwait(false);
             _tableDirty = false;
         }
     }
 
     private async ValueTask<ClusterRun> AllocateAsync(long least, long most)
     {
+        _file.Tell(BlkdebugEvent.ClusterAlloc);
         for (long cluster = _freeHint; ;)
         {
             MetadataBlock block = await BlockForAllocationAsync(cluster >> _blockBits).ConfigureAwait(false);
@@ -206,7 +208,7 @@ internal sealed partial class Refcounts
 
         await MakeRoomAsync().ConfigureAwait(false);
         var block = new MetadataBlock(blockIndex, offset, new byte[ClusterBytes]);
-        await _file.ReadAsync(offset, block.Bytes).ConfigureAwait(false);
+        await _file.ReadAsync(offset, block.Bytes, BlkdebugEvent.RefblockLoad).ConfigureAwait(false);
         _blocks.Add(block);
         return block;
     }
@@ -218,7 +220,7 @@ internal sealed partial class Refcounts
     private async ValueTask WriteAndMakeRoomAsync()
     {
         _file.ThrowIfFailed();
-        await _blocks.WriteDirtyAsync(_file).ConfigureAwait(false);
+        await _blocks.WriteDirtyAsync(_file, BlkdebugEvent.RefblockUpdatePart).ConfigureAwait(false);
         _blocks.MakeRoom();
     }
 

@@ -1,0 +1,14 @@
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers.Qcow2;
+
+/// <summary>Makes <see cref="Qcow2Node"/>s. <c>overlap-check</c> and <c>cache-clean-interval</c> are taken and change nothing.</summary>
+internal sealed class Qcow2Driver : IBlockDriver
+{
+    public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options) => [new("file", BlockChildRole.Image, options.Qcow2.File)];
+
+    public BlockdevRefOrNull? Backing(BlockdevOptions options) => options.Qcow2.Backing;
+
+    public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph) =>
+        new Qcow2Node(settings, options.Qcow2, graph.Events);
+}
