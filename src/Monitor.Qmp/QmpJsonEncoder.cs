@@ -24,6 +24,14 @@ internal sealed class QmpJsonEncoder : JavaScriptEncoder
     }
 
     /// <inheritdoc/>
+    public override int FindFirstCharacterToEncodeUtf8(ReadOnlySpan<byte> utf8Text)
+    {
+        int unprintable = utf8Text.IndexOfAnyExceptInRange((byte)' ', (byte)'~');
+        int special = (unprintable < 0 ? utf8Text : utf8Text[..unprintable]).IndexOfAny((byte)'"', (byte)'\\');
+        return special >= 0 ? special : unprintable;
+    }
+
+    /// <inheritdoc/>
     public override bool WillEncode(int unicodeScalar) => unicodeScalar is < ' ' or > '~' or '"' or '\\';
 
     /// <inheritdoc/>

@@ -18,7 +18,7 @@ internal sealed class QmpSession : IQmpSessionInfo
 
     private const int ReceiveBytes = 64 << 10;
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(2);
 
     private readonly QmpTransport _transport;
 
@@ -87,7 +87,7 @@ internal sealed class QmpSession : IQmpSessionInfo
         }
 
         _events.Remove(_output);
-        _output.Close(Patience);
+        _output.Close(_patience);
         _transport.Dispose();
         DaemonLog.Info("Qmp", $"{_name} closed: {(_output.IsOverrun ? "too much output unread" : _endReason ?? "client left")}");
     }
@@ -283,7 +283,7 @@ internal sealed class QmpSession : IQmpSessionInfo
             bool isInTime = true;
             while (_isBusy && isInTime)
             {
-                isInTime = Gate.Wait(_gate, _endReason is null ? Timeout.InfiniteTimeSpan : Patience);
+                isInTime = Gate.Wait(_gate, _endReason is null ? Timeout.InfiniteTimeSpan : _patience);
             }
         }
     }
