@@ -1,0 +1,114 @@
+using Monitor.Block;
+using Monitor.Block.Bitmaps;
+using Monitor.Block.Drivers.Qcow2;
+using NUnit.Framework;
+using Unit.Qcow2;
+
+namespace Unit.Bitmaps;
+
+/// <summary>A whole qcow2 image with bitmaps and guest writes loses power at every write and flush of its life in turn.</summary>
+public sealed class Qcow2BitmapCrashTests
+{
+    private const int Size = 1 << 20;
+
+    [Test]
+    public async Task Whenever_power_fails_each_stored_bitmap_is_exact_or_in_use([Values(1, 2)] int seed, [Values(512, 4096)] int clusterBytes)
+    {
+        var random = new Random(seed);
+        bool finished = false;
+        for (int step = 0; !finished; step++)
+        {
+            StorageContent image = await TestImage.CreateAsync(Size, clusterBytes);
+            var storage = new StorageNode(image) { StopsAt = step };
+            var life = new Life(seed);
+            finished = await life.LiveAsync(storage);
+            StorageContent left = storage.AfterPowerFailure(random);
+            string when = $"seed {seed}, power failed at operation {step}";
+            Assert.That(ImageChecker.Check(left.ToArray()).Corruptions, Is.Empty, when);
+            await CheckBitmapsAsync(left, life, when);
+        }
+    }
+
+    private static async Task CheckBitmapsAsync(StorageContent left, Life life, string when)
+    {
+        Qcow2Node node = await TestImage.OpenAsync(new StorageNode(left, readOnly: true), readOnly: true);
+        foreach (DirtyBitmap bitmap in node.Bitmaps.Named())
+        {
+            if (!bitmap.IsInconsistent)
+                Assert.That(node.Bitmaps.Sha256(bitmap), Is.EqualTo(life.Exact[bitmap.Name!]), $"{when}: '{bitmap.Name}'");
+        }
+
+        foreach (string name in life.Stored)
+            Assert.That(node.Bitmaps.TryFind(name), Is.Not.Null, $"{when}: '{name}' was stored and is gone");
+    }
+
+    private sealed class Life(int seed)
+    {
+        private readonly Random _random = new(seed);
+
+        /// <summary>What each bitmap must hold if it does not say that it is in use: what it held at the last guest write.</summary>
+        internal Dictionary<string, string> Exact { get; } = [];
+
+        /// <summary>The bitmaps whose store completed and that nobody began to remove since.</summary>
+        internal HashSet<string> Stored { get; } = [];
+
+        internal async Task<bool> LiveAsync(StorageNode storage)
+        {
+            for (int session = 0; session < 3; session++)
+            {
+                Qcow2Node node;
+                try
+                {
+                    node = await TestImage.OpenAsync(storage);
+                    await UseAsync(node, session);
+                }
+                catch (BlockIoException)
+                {
+                    return false;
+                }
+
+                await node.CloseAsync();
+                if (storage.HasStopped)
+                    return false;
+                Stored.UnionWith(node.Bitmaps.Named().Select(bitmap => bitmap.Name!));
+            }
+
+            return true;
+        }
+
+        private async Task UseAsync(Qcow2Node node, int session)
+        {
+            node.Bitmaps.Add($"b{session}", 4096, persistent: true);
+            for (int i = 0; i < 4; i++)
+            {
+                byte[] data = new byte[_random.Next(1, 20_000)];
+                _random.NextBytes(data);
+                await WriteAsync(node, _random.Next(Size - data.Length), data);
+            }
+
+            if (session == 0)
+                return;
+            DirtyBitmap removed = node.Bitmaps.Find($"b{session - 1}");
+            node.Bitmaps.PrepareRemove(removed);
+            Stored.Remove(removed.Name!);
+            node.Bitmaps.Release(removed);
+            await node.Bitmaps.Store!.RemoveAsync(removed.Name!);
+            await node.FlushAsync();
+        }
+
+        /// <summary>From the write's beginning no bitmap may be exact without it.</summary>
+        private async Task WriteAsync(Qcow2Node node, long offset, byte[] data)
+        {
+            Exact.Clear();
+            try
+            {
+                await node.WriteAsync(offset, data);
+            }
+            finally
+            {
+                foreach (DirtyBitmap bitmap in node.Bitmaps.Named())
+                    Exact[bitmap.Name!] = node.Bitmaps.Sha256(bitmap);
+            }
+        }
+    }
+}
