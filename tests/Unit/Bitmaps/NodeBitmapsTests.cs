@@ -245,6 +245,18 @@ public sealed class NodeBitmapsTests
     }
 
     [Test]
+    public void A_write_where_one_was_before_allocates_nothing()
+    {
+        var node = new NodeBitmaps(64 * MiB);
+        node.Add("b0", 4096);
+        node.MarkWritten(0, 64 * MiB);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 1000; i++)
+            node.MarkWritten(i * 60_000L, 100_000);
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
+    }
+
+    [Test]
     public void Growth_keeps_marks_made_before_and_after_it()
     {
         var node = new NodeBitmaps(0);
