@@ -1,1 +1,108 @@
-return 0;
+using Monitor.Daemon.CommandLine;
+using Monitor.Daemon.Logging;
+using Monitor.Qapi;
+
+namespace Monitor.Daemon;
+
+/// <summary>The program <c>qmp-monitor</c>.</summary>
+internal static class Program
+{
+    private const string Version = "qmp-monitor 0.1.0 (speaks the QMP of qemu-storage-daemon 7.2)";
+
+    private static int Main(string[] arguments)
+    {
+        using var log = new LogWriter();
+        DaemonLog.Writer = log.Write;
+        try
+        {
+            return ReadEarlyOptions(arguments, out List<CommandLineOption> options) ?? Run(options);
+        }
+        catch (CommandLineException e)
+        {
+            Console.Error.WriteLine($"qmp-monitor: {e.Message}");
+            return 1;
+        }
+    }
+
+    /// <summary>Splits the arguments and obeys what counts before all else.</summary>
+    /// <returns>The exit status when there is nothing more to do.</returns>
+    private static int? ReadEarlyOptions(string[] arguments, out List<CommandLineOption> later)
+    {
+        later = [];
+        foreach (CommandLineOption option in CommandLineParser.Parse(arguments))
+        {
+            switch (option.Name)
+            {
+                case OptionName.Help:
+                    Console.Out.Write(HelpText.Text);
+                    return 0;
+                case OptionName.Version:
+                    Console.Out.WriteLine(Version);
+                    return 0;
+                case OptionName.Daemonize:
+                    throw new CommandLineException("--daemonize is not supported yet; let the shell or a service manager put it into the background");
+                case OptionName.LogLevel:
+                    DaemonLog.MinimumLevel = ParseLevel(option);
+                    break;
+                case OptionName.Trace:
+                    break;
+                default:
+                    later.Add(option);
+                    break;
+            }
+        }
+
+        return null;
+    }
+
+    private static DaemonLog.Level ParseLevel(CommandLineOption option) => option.Value switch
+    {
+        "trace" => DaemonLog.Level.Trace,
+        "debug" => DaemonLog.Level.Debug,
+        "info" => DaemonLog.Level.Info,
+        "warn" => DaemonLog.Level.Warn,
+        "error" => DaemonLog.Level.Error,
+        _ => throw new CommandLineException($"{option.Spelling}: expects trace, debug, info, warn or error"),
+    };
+
+    private static int Run(List<CommandLineOption> options)
+    {
+        using var daemon = new MonitorDaemon();
+        PidFile? pidFile;
+        try
+        {
+            pidFile = Start(daemon, options);
+        }
+        catch (CommandLineException)
+        {
+            daemon.AbandonAsync().GetAwaiter().GetResult();
+            throw;
+        }
+
+        using (pidFile)
+        using (new ShutdownSignals(signal => daemon.Loop.Post(() => daemon.Lifetime.EndAsync(signal))))
+        {
+            daemon.RunToEndAsync().GetAwaiter().GetResult();
+        }
+
+        return 0;
+    }
+
+    private static PidFile? Start(MonitorDaemon daemon, List<CommandLineOption> options)
+    {
+        var startUp = new StartUp(daemon);
+        foreach (CommandLineOption option in options)
+        {
+            startUp.Apply(option);
+        }
+
+        try
+        {
+            return startUp.PidFilePath is { } path ? new PidFile(path) : null;
+        }
+        catch (QmpException e)
+        {
+            throw new CommandLineException(e.Message);
+        }
+    }
+}

@@ -3,17 +3,18 @@ using Monitor.Qapi;
 namespace Monitor.Storage.Commands;
 
 /// <summary>The module <c>control</c>: the version and the end.</summary>
-/// <param name="version">What the greeting says too.</param>
-/// <param name="requestShutdown">Asks for the orderly end, with the reason; returns at once.</param>
-public sealed class ControlCommands(VersionInfo version, Action<string> requestShutdown) : IControlCommands
+/// <param name="lifetime">The orderly end.</param>
+public sealed class ControlCommands(DaemonLifetime lifetime) : IControlCommands
 {
-    /// <inheritdoc/>
-    public ValueTask<VersionInfo> QueryVersionAsync() => new(version);
+    private static readonly VersionInfo s_version = new()
+    {
+        Qemu = new VersionTriple { Major = 7, Minor = 2, Micro = 22 },
+        Package = "Monitor 0.1.0",
+    };
 
     /// <inheritdoc/>
-    public ValueTask QuitAsync()
-    {
-        requestShutdown("quit");
-        return default;
-    }
+    public ValueTask<VersionInfo> QueryVersionAsync() => new(s_version);
+
+    /// <inheritdoc/>
+    public ValueTask QuitAsync() => new(lifetime.EndAsync("quit"));
 }

@@ -1,38 +1,49 @@
 using Monitor.Block;
+using Monitor.Jobs;
 using Monitor.Qapi;
 using Monitor.Storage.Transactions;
 
 namespace Monitor.Storage.Commands;
 
 /// <summary>The module <c>transaction</c>, and every command that is a transaction of one.</summary>
-/// <param name="graph">The nodes.</param>
-public sealed class TransactionCommands(BlockGraph graph) : ITransactionCommands
+/// <param name="jobs">All jobs; knows the graph.</param>
+/// <param name="lifetime">Whether the daemon still takes work.</param>
+public sealed class TransactionCommands(JobManager jobs, DaemonLifetime lifetime) : ITransactionCommands
 {
+    private BlockGraph Graph => jobs.Graph;
+
     /// <inheritdoc/>
     public ValueTask TransactionAsync(TransactionArguments arguments)
     {
-        bool grouped = arguments.Properties?.CompletionMode == ActionCompletionMode.Grouped;
+        lifetime.CheckRunning();
+        JobTransaction? group = arguments.Properties?.CompletionMode == ActionCompletionMode.Grouped ? new JobTransaction() : null;
         var steps = new List<TransactionStep>(arguments.Actions.Count);
         foreach (TransactionAction action in arguments.Actions)
         {
-            steps.Add(MakeStep(action));
+            steps.Add(MakeStep(action, group));
         }
 
-        return Transaction.RunAsync(graph, steps, grouped);
+        return Transaction.RunAsync(Graph, steps, grouped: group is not null);
     }
 
     /// <inheritdoc/>
-    public ValueTask RunActionAsync(TransactionAction action) => Transaction.RunAsync(graph, [MakeStep(action)]);
+    public ValueTask RunActionAsync(TransactionAction action)
+    {
+        lifetime.CheckRunning();
+        return Transaction.RunAsync(Graph, [MakeStep(action, null)]);
+    }
 
-    private TransactionStep MakeStep(TransactionAction action) => action.Type switch
+    private TransactionStep MakeStep(TransactionAction action, JobTransaction? group) => action.Type switch
     {
         TransactionActionKind.Abort => new AbortAction(),
-        TransactionActionKind.BlockDirtyBitmapAdd => new BlockDirtyBitmapAddAction(graph, action.BlockDirtyBitmapAdd.Data),
-        TransactionActionKind.BlockDirtyBitmapRemove => new BlockDirtyBitmapRemoveAction(graph, action.BlockDirtyBitmapRemove.Data),
-        TransactionActionKind.BlockDirtyBitmapClear => new BlockDirtyBitmapClearAction(graph, action.BlockDirtyBitmapClear.Data),
-        TransactionActionKind.BlockDirtyBitmapEnable => new BlockDirtyBitmapEnableAction(graph, action.BlockDirtyBitmapEnable.Data),
-        TransactionActionKind.BlockDirtyBitmapDisable => new BlockDirtyBitmapDisableAction(graph, action.BlockDirtyBitmapDisable.Data),
-        TransactionActionKind.BlockDirtyBitmapMerge => new BlockDirtyBitmapMergeAction(graph, action.BlockDirtyBitmapMerge.Data),
+        TransactionActionKind.BlockDirtyBitmapAdd => new BlockDirtyBitmapAddAction(Graph, action.BlockDirtyBitmapAdd.Data),
+        TransactionActionKind.BlockDirtyBitmapRemove => new BlockDirtyBitmapRemoveAction(Graph, action.BlockDirtyBitmapRemove.Data),
+        TransactionActionKind.BlockDirtyBitmapClear => new BlockDirtyBitmapClearAction(Graph, action.BlockDirtyBitmapClear.Data),
+        TransactionActionKind.BlockDirtyBitmapEnable => new BlockDirtyBitmapEnableAction(Graph, action.BlockDirtyBitmapEnable.Data),
+        TransactionActionKind.BlockDirtyBitmapDisable => new BlockDirtyBitmapDisableAction(Graph, action.BlockDirtyBitmapDisable.Data),
+        TransactionActionKind.BlockDirtyBitmapMerge => new BlockDirtyBitmapMergeAction(Graph, action.BlockDirtyBitmapMerge.Data),
+        TransactionActionKind.BlockdevBackup => new BlockdevBackupAction(jobs, action.BlockdevBackup.Data, group),
+        TransactionActionKind.DriveBackup => new DriveBackupAction(jobs, action.DriveBackup.Data, group),
         _ => throw new InvalidOperationException($"the schema has an action without a step: {action.Type.ToWire()}"),
     };
 }

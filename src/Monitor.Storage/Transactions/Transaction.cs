@@ -45,6 +45,7 @@ public sealed class Transaction
                 CommitAll();
             }
 
+            ProceedAll();
             await CleanAllAsync();
         }
         catch (QmpException)
@@ -136,6 +137,14 @@ public sealed class Transaction
         foreach (TransactionStep step in _steps)
         {
             step.Commit();
+        }
+    }
+
+    private void ProceedAll()
+    {
+        foreach (TransactionStep step in _steps)
+        {
+            step.Proceed();
         }
     }
 

@@ -6,7 +6,7 @@ namespace Monitor.Storage.Transactions;
 /// <summary>One action of a transaction as it is carried out; the wire's form of it is <see cref="TransactionAction"/>.</summary>
 /// <remarks>
 /// <see cref="Transaction"/> calls the phases in this order: Open of every step; (doors close); Prepare of every step; Commit of every
-/// step; (doors open); Clean of every step. If an Open or a Prepare throws, the prepared steps get Abort, last first, and the opened ones
+/// step; (doors open); Proceed of every step; Clean of every step. If an Open or a Prepare throws, the prepared steps get Abort, last first, and the opened ones
 /// UndoOpen, last first; nothing else is called.
 /// </remarks>
 public abstract class TransactionStep
@@ -44,6 +44,11 @@ public abstract class TransactionStep
 
     /// <summary>Undoes <see cref="Prepare"/>, in memory. Cannot fail and never waits.</summary>
     public virtual void Abort()
+    {
+    }
+
+    /// <summary>The doors are open again: lets go to work what the commit has started. Cannot fail and never waits.</summary>
+    public virtual void Proceed()
     {
     }
 

@@ -24,10 +24,10 @@ public sealed class TransactionTests
     public void EndLoop() => _loop.Dispose();
 
     [Test]
-    public async Task All_steps_are_opened_then_prepared_then_committed_then_cleaned()
+    public async Task Every_phase_is_done_for_all_steps_before_the_next()
     {
         await RunAsync(Step("a"), Step("b"));
-        Assert.That(_calls, Is.EqualTo(Words("open a, open b, prepare a, prepare b, commit a, commit b, clean a, clean b")));
+        Assert.That(_calls, Is.EqualTo(Words("open a, open b, prepare a, prepare b, commit a, commit b, proceed a, proceed b, clean a, clean b")));
     }
 
     [Test]
@@ -64,7 +64,7 @@ public sealed class TransactionTests
         await RunAsync(Step("a", door: door), Step("b", door: door));
         Assert.That(
             _calls,
-            Is.EqualTo(Words("open a, open b, prepare a closed, prepare b closed, commit a closed, commit b closed, clean a, clean b")));
+            Is.EqualTo(Words("open a, open b, prepare a closed, prepare b closed, commit a closed, commit b closed, proceed a, proceed b, clean a, clean b")));
     }
 
     [Test]
@@ -73,7 +73,7 @@ public sealed class TransactionTests
         var door = await OpenDoorAsync();
         await RunAsync(Step("a", door: door));
         await RunAsync(Step("b", door: door, instant: true));
-        Assert.That(_calls, Is.EqualTo(Words("open a, prepare a, commit a, clean a, open b, prepare b closed, commit b closed, clean b")));
+        Assert.That(_calls, Is.EqualTo(Words("open a, prepare a, commit a, proceed a, clean a, open b, prepare b closed, commit b closed, proceed b, clean b")));
     }
 
     [Test]
@@ -179,6 +179,8 @@ public sealed class TransactionTests
         public override void Commit() => Record("commit");
 
         public override void Abort() => Record("abort");
+
+        public override void Proceed() => Record("proceed");
 
         public override ValueTask CleanAsync()
         {

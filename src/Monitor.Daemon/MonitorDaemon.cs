@@ -1,0 +1,84 @@
+using Monitor.Block;
+using Monitor.Jobs;
+using Monitor.Qapi;
+using Monitor.Qmp;
+using Monitor.Storage;
+using Monitor.Storage.Commands;
+using Monitor.Storage.Exports;
+using Monitor.Storage.Objects;
+
+namespace Monitor.Daemon;
+
+/// <summary>Puts the floors together: one loop, one graph, one list of jobs, the commands on top, the sessions beside.</summary>
+internal sealed class MonitorDaemon : IDisposable
+{
+    private readonly BlockGraph _graph;
+    private readonly ExportManager _exports;
+
+    /// <summary>Makes a daemon that listens nowhere yet.</summary>
+    public MonitorDaemon()
+    {
+        Loop = new MonitorLoop();
+        var events = new QmpEventBus(TimeProvider.System);
+        _graph = new BlockGraph(Loop, events);
+        var jobs = new JobManager(_graph);
+        var objects = new ObjectStore();
+        _exports = new ExportManager(_graph, objects);
+        Lifetime = new DaemonLifetime(_exports, jobs);
+        BlockNodes = new BlockNodeCommands(jobs, Lifetime);
+        Exports = new ExportCommands(_graph, _exports, Lifetime);
+        Misc = new MiscCommands(objects);
+        Server = new QmpServer(new QmpDispatcher(MakeTable(jobs), Loop), events);
+    }
+
+    /// <summary>Whose turns run the commands.</summary>
+    public MonitorLoop Loop { get; }
+
+    /// <summary>The sessions.</summary>
+    public QmpServer Server { get; }
+
+    /// <summary>The orderly end.</summary>
+    public DaemonLifetime Lifetime { get; }
+
+    /// <summary>What <c>--blockdev</c> calls.</summary>
+    public BlockNodeCommands BlockNodes { get; }
+
+    /// <summary>What <c>--nbd-server</c> and <c>--export</c> call.</summary>
+    public ExportCommands Exports { get; }
+
+    /// <summary>What <c>--object</c> calls.</summary>
+    public MiscCommands Misc { get; }
+
+    /// <summary>Waits for the end, lets every session have its answers, and closes all nodes.</summary>
+    public async Task RunToEndAsync()
+    {
+        await Lifetime.Ended;
+        await Server.StopAsync();
+        await Loop.RunAsync(async () => await _graph.CloseAllAsync());
+    }
+
+    /// <summary>Ends at once what a failed start has begun: nothing is served yet.</summary>
+    public async Task AbandonAsync()
+    {
+        await Loop.RunAsync(() => Lifetime.EndAsync("the start failed"));
+        await RunToEndAsync();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Loop.Dispose();
+
+    private QmpCommandTable MakeTable(JobManager jobs)
+    {
+        var table = new QmpCommandTable();
+        QapiCommands.RegisterControl(table, new ControlCommands(Lifetime));
+        QapiCommands.RegisterBlockNode(table, BlockNodes);
+        QapiCommands.RegisterBitmap(table, new BitmapCommands(_graph));
+        QapiCommands.RegisterJob(table, new JobCommands(jobs));
+        QapiCommands.RegisterBlockJob(table, new BlockJobCommands(jobs, Lifetime));
+        QapiCommands.RegisterExport(table, Exports);
+        QapiCommands.RegisterTransaction(table, new TransactionCommands(jobs, Lifetime));
+        QapiCommands.RegisterMisc(table, Misc);
+        IntrospectCommands.Register(table);
+        return table;
+    }
+}

@@ -1,0 +1,139 @@
+using Monitor.Block;
+using Monitor.Block.Bitmaps;
+using Monitor.Block.Drivers.File;
+using Monitor.Block.Drivers.Null;
+using Monitor.Block.Drivers.Qcow2;
+using Monitor.Qapi;
+
+namespace Monitor.Storage.Commands;
+
+/// <summary>How the queries show a node: <c>BlockDeviceInfo</c> and the <c>ImageInfo</c> inside it.</summary>
+internal static class NodeDescription
+{
+    /// <summary>Describes a node.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="flat">Leaves the images below it out.</param>
+    public static BlockDeviceInfo Describe(BlockNode node, bool flat)
+    {
+        IReadOnlyList<DirtyBitmapInfo> bitmaps = node.Bitmaps.List();
+        return new BlockDeviceInfo
+        {
+            File = node.FileName,
+            NodeName = node.NodeName,
+            Ro = node.IsReadOnly,
+            Drv = node.DriverName,
+            BackingFile = node.Backing?.Node.FileName,
+            BackingFileDepth = BackingDepth(node),
+            Encrypted = false,
+            DetectZeroes = ToWire(node.Settings.DetectZeroes),
+            Bps = 0,
+            BpsRd = 0,
+            BpsWr = 0,
+            Iops = 0,
+            IopsRd = 0,
+            IopsWr = 0,
+            Image = DescribeImage(node, flat),
+            Cache = new BlockdevCacheInfo { Writeback = true, Direct = node.Settings.CacheDirect, NoFlush = node.Settings.CacheNoFlush },
+            WriteThreshold = 0,
+            DirtyBitmaps = bitmaps.Count > 0 ? [.. bitmaps.Select(Describe)] : null,
+        };
+    }
+
+    private static ImageInfo DescribeImage(BlockNode node, bool flat)
+    {
+        BlockNode format = SkipTransparent(node);
+        BackingImage? backing = node.BackingFromImage;
+        BlockNode? below = (node.FindChild(BlockChildRole.CopyOnWrite) ?? node.FindChild(BlockChildRole.Filtered))?.Node;
+        return new ImageInfo
+        {
+            Filename = node.FileName,
+            Format = node.DriverName,
+            DirtyFlag = format is NullNode ? null : false,
+            ActualSize = ActualSize(node),
+            VirtualSize = node.SizeBytes,
+            ClusterSize = format.ClusterSizeBytes > 0 ? format.ClusterSizeBytes : null,
+            BackingFilename = backing?.FileName,
+            FullBackingFilename = backing is null ? null : FullName(backing.FileName, node.FileName),
+            BackingFilenameFormat = backing?.Format,
+            BackingImage = flat || below is null ? null : DescribeImage(below, flat),
+            FormatSpecific = node is Qcow2Node qcow2 ? Describe(qcow2) : null,
+        };
+    }
+
+    private static BlockDirtyInfo Describe(DirtyBitmapInfo bitmap) => new()
+    {
+        Name = bitmap.Name,
+        Count = bitmap.CountBytes,
+        Granularity = bitmap.Granularity,
+        Recording = bitmap.Recording,
+        Busy = bitmap.Busy,
+        Persistent = bitmap.Persistent,
+        Inconsistent = bitmap.Inconsistent ? true : null,
+    };
+
+    private static ImageInfoSpecific Describe(Qcow2Node node) => new()
+    {
+        Type = ImageInfoSpecificKind.Qcow2,
+        Branch = new ImageInfoSpecificQCow2Wrapper { Data = node.DescribeFormat() },
+    };
+
+    private static BlockdevDetectZeroesOptions ToWire(DetectZeroesMode mode) => mode switch
+    {
+        DetectZeroesMode.Off => BlockdevDetectZeroesOptions.Off,
+        DetectZeroesMode.On => BlockdevDetectZeroesOptions.On,
+        _ => BlockdevDetectZeroesOptions.Unmap,
+    };
+
+    private static long BackingDepth(BlockNode node)
+    {
+        int depth = 0;
+        for (BlockChild? edge = node.SkipFilters().Backing; edge is not null; edge = edge.Node.SkipFilters().Backing)
+        {
+            depth++;
+        }
+
+        return depth;
+    }
+
+    /// <summary>The node whose layout a node shows: its own, or for filters and <c>raw</c> that of the node below.</summary>
+    private static BlockNode SkipTransparent(BlockNode node)
+    {
+        while ((node.IsFilter || node.DriverName == "raw") && node.FindChild(BlockChildRole.Primary | BlockChildRole.Filtered) is { } child)
+        {
+            node = child.Node;
+        }
+
+        return node;
+    }
+
+    /// <summary>Bytes that the image takes up on the host, backing images not counted; null when the host does not say.</summary>
+    private static long? ActualSize(BlockNode node)
+    {
+        if (node is FileNode file)
+        {
+            try
+            {
+                return file.AllocatedBytes;
+            }
+            catch (BlockIoException)
+            {
+                return null;
+            }
+        }
+
+        long? sum = 0;
+        foreach (BlockChild child in node.Children)
+        {
+            bool holdsImage = (child.Role & (BlockChildRole.Data | BlockChildRole.Metadata | BlockChildRole.Filtered)) != 0;
+            bool isOther = node.IsFilter && (child.Role & BlockChildRole.Filtered) == 0;
+            sum += holdsImage && !isOther ? ActualSize(child.Node) : 0;
+        }
+
+        return sum;
+    }
+
+    private static string FullName(string backing, string image) =>
+        backing.StartsWith('/') || backing.StartsWith("json:", StringComparison.Ordinal) || Path.GetDirectoryName(image) is not { Length: > 0 } folder
+            ? backing
+            : $"{folder}/{backing}";
+}

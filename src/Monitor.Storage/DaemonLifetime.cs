@@ -1,0 +1,47 @@
+using Monitor.Block;
+using Monitor.Jobs;
+using Monitor.Qapi;
+using Monitor.Storage.Exports;
+
+namespace Monitor.Storage;
+
+/// <summary>The one orderly end, whether a client asked for it or a signal. Its methods are turns.</summary>
+/// <param name="exports">Closed first, so that no guest write is under way.</param>
+/// <param name="jobs">Cancelled by force then.</param>
+public sealed class DaemonLifetime(ExportManager exports, JobManager jobs)
+{
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Task? _ending;
+
+    /// <summary>Completes when exports and jobs are gone: what is left is to answer the sessions and close the nodes.</summary>
+    public Task Ended => _ended.Task;
+
+    /// <summary>Begins the end; a second call joins the first.</summary>
+    /// <param name="reason">For the log.</param>
+    /// <returns>Completes as <see cref="Ended"/> does.</returns>
+    public Task EndAsync(string reason) => _ending ??= DoEndAsync(reason);
+
+    /// <summary>Refuses work that would outlive the end.</summary>
+    /// <exception cref="QmpException">The end has begun.</exception>
+    public void CheckRunning()
+    {
+        if (_ending is not null)
+        {
+            throw new QmpException("The daemon is shutting down");
+        }
+    }
+
+    private async Task DoEndAsync(string reason)
+    {
+        DaemonLog.Info("Daemon", $"ending: {reason}");
+        try
+        {
+            await exports.CloseAllAsync();
+            await jobs.CancelAllAsync();
+        }
+        finally
+        {
+            _ended.SetResult();
+        }
+    }
+}

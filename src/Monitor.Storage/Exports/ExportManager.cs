@@ -1,0 +1,203 @@
+using System.Text;
+using Monitor.Block;
+using Monitor.Block.Bitmaps;
+using Monitor.Nbd;
+using Monitor.Qapi;
+using Monitor.Storage.Objects;
+using BlockPermission = Monitor.Block.BlockPermission;
+
+namespace Monitor.Storage.Exports;
+
+/// <summary>All exports by id, and the one NBD server. Its methods are turns.</summary>
+/// <param name="graph">The nodes.</param>
+/// <param name="objects">The iothreads that exports may name.</param>
+public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
+{
+    private readonly List<NbdExport> _exports = [];
+    private NbdServer? _server;
+    private bool _isServerStarting;
+
+    /// <summary>The answer of <c>query-block-exports</c>, newest first.</summary>
+    public IReadOnlyList<BlockExportInfo> Query() => _exports.ConvertAll(export => new BlockExportInfo
+    {
+        Id = export.Options.Id,
+        Type = BlockExportType.Nbd,
+        NodeName = export.Backend.Node.NodeName,
+        ShuttingDown = export.IsShuttingDown,
+    });
+
+    /// <summary>Starts the NBD server.</summary>
+    /// <param name="address">Where it listens.</param>
+    /// <param name="maxConnections">Connections at once; 0 is no limit.</param>
+    /// <exception cref="QmpException">It runs already, or cannot listen.</exception>
+    public async ValueTask StartServerAsync(SocketAddress address, uint maxConnections)
+    {
+        if (_server is not null || _isServerStarting)
+        {
+            throw new QmpException("NBD server already running");
+        }
+
+        _isServerStarting = true;
+        try
+        {
+            _server = await NbdServer.StartAsync(address, maxConnections);
+        }
+        finally
+        {
+            _isServerStarting = false;
+        }
+    }
+
+    /// <summary>Stops the NBD server: drops its clients and removes its exports.</summary>
+    /// <exception cref="QmpException">It does not run.</exception>
+    public async ValueTask StopServerAsync()
+    {
+        NbdServer server = _server ?? throw new QmpException("NBD server not running");
+        _server = null;
+        Task stopped = server.StopAsync();
+        foreach (NbdExport export in _exports.ToArray())
+        {
+            await RemoveAsync(export, BlockExportRemoveMode.Hard);
+        }
+
+        await stopped;
+    }
+
+    /// <summary>Ends everything, as <see cref="StopServerAsync"/>, if there is anything.</summary>
+    public ValueTask CloseAllAsync() => _server is null ? default : StopServerAsync();
+
+    /// <summary>Exports a node.</summary>
+    /// <exception cref="QmpException">The options cannot be met; nothing was changed.</exception>
+    public async ValueTask AddAsync(BlockExportOptions options)
+    {
+        using GraphChange change = await graph.ChangeAsync();
+        CheckNewId(options.Id);
+        BlockNode node = graph.Find(options.NodeName) ?? throw new QmpException($"Cannot find device='' nor node-name='{options.NodeName}'");
+        CheckPlace(options, node);
+        BlockPermission used = BlockPermission.ConsistentRead | (options.Writable == true ? BlockPermission.Write : BlockPermission.None);
+        var backend = new BlockBackend();
+        graph.AttachRoot(backend, node, used, BlockPermission.All & ~BlockPermission.Resize);
+        try
+        {
+            NbdServer server = _server ?? throw new QmpException("NBD server not running");
+            var export = new NbdExport(backend, MakeOptions(options, node, server));
+            server.Add(export);
+            _exports.Insert(0, export);
+        }
+        catch
+        {
+            await graph.DetachRootAsync(backend);
+            throw;
+        }
+    }
+
+    /// <summary>Asks for an export's removal; BLOCK_EXPORT_DELETED says when it is gone.</summary>
+    /// <returns>Completes at once while clients still have to leave.</returns>
+    /// <exception cref="QmpException">There is none, it is going already, or it has clients and the mode is safe.</exception>
+    public ValueTask DeleteAsync(string id, BlockExportRemoveMode mode)
+    {
+        NbdExport export = _exports.Find(export => export.Options.Id == id) ?? throw new QmpException($"Export '{id}' is not found");
+        if (export.IsShuttingDown)
+        {
+            throw new QmpException($"Export '{id}' is already shutting down");
+        }
+
+        bool hasClients = export.ConnectionCount > 0;
+        Task removal = RemoveAsync(export, mode);
+        return hasClients && !removal.IsFaulted ? default : new ValueTask(removal);
+    }
+
+    private static DirtyBitmap FindInChain(BlockNode top, string name)
+    {
+        for (BlockNode? node = top; node is not null; node = (node.FindChild(BlockChildRole.Filtered) ?? node.Backing)?.Node)
+        {
+            if (node.Bitmaps.TryFind(name) is { } bitmap)
+            {
+                return bitmap;
+            }
+        }
+
+        throw new QmpException($"Bitmap '{name}' is not found");
+    }
+
+    private static void CheckLength(string what, string text)
+    {
+        if (Encoding.UTF8.GetByteCount(text) > NbdProtocol.MaxStringBytes)
+        {
+            throw new QmpException($"{what} '{text}' too long");
+        }
+    }
+
+    private void CheckNewId(string id)
+    {
+        if (!NodeName.IsWellFormed(id))
+        {
+            throw new QmpException("Invalid block export id");
+        }
+
+        if (_exports.Exists(export => export.Options.Id == id))
+        {
+            throw new QmpException($"Block export id '{id}' is already in use");
+        }
+    }
+
+    private void CheckPlace(BlockExportOptions options, BlockNode node)
+    {
+        if (options.Writable == true && node.IsReadOnly)
+        {
+            throw new QmpException("Cannot export read-only node as writable");
+        }
+
+        if (options.Iothread is { } iothread && !objects.HasIothread(iothread))
+        {
+            throw new QmpException($"iothread \"{iothread}\" not found");
+        }
+    }
+
+    private NbdExportOptions MakeOptions(BlockExportOptions options, BlockNode node, NbdServer server)
+    {
+        BlockExportOptionsNbd nbd = options.Nbd;
+        string name = nbd.Name ?? options.NodeName;
+        CheckLength("export name", name);
+        CheckLength("description", nbd.Description ?? "");
+        if (server.Find(name) is not null)
+        {
+            throw new QmpException($"NBD server already has export named '{name}'");
+        }
+
+        var bitmaps = new List<DirtyBitmap>();
+        foreach (BlockDirtyBitmapOrStr bitmap in nbd.Bitmaps ?? [])
+        {
+            bitmaps.Add(bitmap.External is { } external ? FindExternal(external) : FindInChain(node, bitmap.Local!));
+        }
+
+        return new NbdExportOptions
+        {
+            Id = options.Id,
+            Name = name,
+            Description = nbd.Description,
+            Writable = options.Writable ?? false,
+            Writethrough = options.Writethrough ?? false,
+            MultiConnection = server.MaxConnections != 1,
+            AllocationDepth = nbd.AllocationDepth ?? false,
+            Bitmaps = bitmaps,
+        };
+    }
+
+    private DirtyBitmap FindExternal(BlockDirtyBitmap bitmap) =>
+        (graph.Find(bitmap.Node) ?? throw new QmpException($"Node '{bitmap.Node}' not found")).Bitmaps.Find(bitmap.Name);
+
+    private async Task RemoveAsync(NbdExport export, BlockExportRemoveMode mode)
+    {
+        await export.RemoveAsync(mode);
+        if (_exports.Remove(export))
+        {
+            using (await graph.ChangeAsync())
+            {
+                await graph.DetachRootAsync(export.Backend);
+            }
+
+            graph.Events.BlockExportDeleted(export.Options.Id);
+        }
+    }
+}
