@@ -1,4 +1,4 @@
-using Monitor.Block.Io;
+using Monitor.Block.Drivers;
 using Monitor.Qapi;
 
 namespace Monitor.Block;
@@ -12,8 +12,6 @@ internal static class BackingFileOptions
 {
     private const string JsonPrefix = "json:";
     private const string FilePrefix = "file:";
-
-    private static ReadOnlySpan<byte> Qcow2Magic => [(byte)'Q', (byte)'F', (byte)'I', 0xfb];
 
     /// <summary>The options of the backing node; may read the file to probe it, so runs on a block thread.</summary>
     /// <exception cref="QmpException">The format or the kind of name is unknown, or the file cannot be opened.</exception>
@@ -33,7 +31,7 @@ internal static class BackingFileOptions
 
         string path = ResolvePath(backing.FileName, imageName);
         var file = new BlockdevOptions { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = path } };
-        format ??= Probe(path);
+        format ??= ImageProbe.Probe(path);
         return format == BlockdevDriver.File ? file : Above(format.Value, file);
     }
 
@@ -64,26 +62,5 @@ internal static class BackingFileOptions
         }
 
         return slash == 0 ? fileName : imageName[..(imageName.LastIndexOf('/') + 1)] + fileName;
-    }
-
-    private static BlockdevDriver Probe(string path)
-    {
-        try
-        {
-            var file = PosixFile.Open(path, FileOpenMode.Read);
-            try
-            {
-                Span<byte> magic = stackalloc byte[4];
-                return file.Read(magic, 0) == magic.Length && magic.SequenceEqual(Qcow2Magic) ? BlockdevDriver.Qcow2 : BlockdevDriver.Raw;
-            }
-            finally
-            {
-                file.Close();
-            }
-        }
-        catch (BlockIoException e)
-        {
-            throw new QmpException($"Could not open '{path}': {e.Message}");
-        }
     }
 }

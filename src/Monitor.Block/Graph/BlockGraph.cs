@@ -220,6 +220,24 @@ public sealed class BlockGraph
         await ReleaseChildrenAsync(node);
     }
 
+    /// <summary>Ends the client's hold on a node; it is closed if nobody else wants it.</summary>
+    /// <returns>Completes when a node that was let go of has been closed.</returns>
+    public ValueTask DisownAsync(BlockNode node)
+    {
+        AssertTurn();
+        node.IsMonitorOwned = false;
+        return ReleaseAsync(node);
+    }
+
+    /// <summary>Closes every node, users before what they use. No backend has a node any more.</summary>
+    public async ValueTask CloseAllAsync()
+    {
+        while (_order.Find(node => node.Parents.Count == 0) is { } top)
+        {
+            await DisownAsync(top);
+        }
+    }
+
     /// <summary>Takes away all children of a node that is closed or was never opened.</summary>
     public async ValueTask ReleaseChildrenAsync(BlockNode node)
     {

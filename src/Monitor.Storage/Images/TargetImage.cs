@@ -1,4 +1,6 @@
 using Monitor.Block;
+using Monitor.Block.Drivers;
+using Monitor.Block.Io;
 using Monitor.Qapi;
 
 namespace Monitor.Storage.Images;
@@ -77,7 +79,7 @@ internal sealed class TargetImage(BlockGraph graph, BlockNode source, MirrorSync
     {
         if (Format is null)
         {
-            return await ImageProbe.ProbeAsync(FileName);
+            return await BlockThreads.RunAsync(() => ImageProbe.Probe(FileName));
         }
 
         return BlockdevDriverWire.TryParse(Format, out BlockdevDriver driver) ? driver : throw new QmpException($"Unknown driver '{Format}'");

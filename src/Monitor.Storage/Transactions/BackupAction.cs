@@ -21,7 +21,7 @@ internal abstract class BackupAction(JobManager jobs, BlockdevBackup arguments, 
     {
         get
         {
-            foreach (string name in (string[])[arguments.Device, arguments.Target])
+            foreach (string name in (string[])[Arguments.Device, Arguments.Target])
             {
                 if (Graph.Find(name) is { } node)
                 {
