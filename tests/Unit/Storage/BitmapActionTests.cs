@@ -1,7 +1,11 @@
 using Monitor.Block;
 using Monitor.Block.Bitmaps;
+using Monitor.Jobs;
 using Monitor.Qapi;
+using Monitor.Storage;
 using Monitor.Storage.Commands;
+using Monitor.Storage.Exports;
+using Monitor.Storage.Objects;
 using NUnit.Framework;
 
 namespace Unit.Storage;
@@ -138,7 +142,8 @@ public sealed class BitmapActionTests
 
     private Task RunAsync(params TransactionAction[] actions)
     {
-        var commands = new TransactionCommands(_graph);
+        var jobs = new JobManager(_graph);
+        var commands = new TransactionCommands(jobs, new DaemonLifetime(new ExportManager(_graph, new ObjectStore()), jobs));
         return _loop.RunAsync(async () =>
         {
             if (actions.Length == 1)
