@@ -34,6 +34,9 @@ internal sealed class StorageNode : BlockNode
     /// <summary>Fails writes while it answers true.</summary>
     public Func<long, bool>? FailsWrite { get; set; }
 
+    /// <summary>Reads begin when it completes.</summary>
+    public Task ReadGate { get; set; } = Task.CompletedTask;
+
     public bool HasStopped { get; private set; }
 
     public byte[] Bytes => _content.ToArray();
@@ -69,6 +72,7 @@ internal sealed class StorageNode : BlockNode
 
     protected override async ValueTask DoReadAsync(long offset, Memory<byte> buffer)
     {
+        await ReadGate;
         await BeLateAsync();
         lock (_gate)
         {
