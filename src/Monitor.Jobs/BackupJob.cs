@@ -115,8 +115,8 @@ public sealed class BackupJob : BlockJob
     /// <inheritdoc/>
     protected override void UndoMaking()
     {
-        Graph.MoveParents(_filter, _options.Source);
         _filter.Copy = null;
+        Graph.MoveParents(_filter, _options.Source);
         _bitmap?.Thaw();
         _closing = JobFilter.CloseAsync(Graph, _filter);
     }
@@ -203,20 +203,22 @@ public sealed class BackupJob : BlockJob
         Halt();
     }
 
-    private void UnmarkUnallocated(long offset, BlockStatus status)
+    private ValueTask UnmarkUnallocated(long offset, BlockStatus status)
     {
         if (!status.IsAllocated)
         {
             _copy.Unmark(offset, status.Length);
         }
+
+        return default;
     }
 
     private async ValueTask RemoveFilterAsync()
     {
         using GraphChange change = await Graph.ChangeAsync();
         using DrainedSection section = await Graph.DrainAsync(_options.Source);
-        Graph.MoveParents(_filter, _options.Source);
         _filter.Copy = null;
+        Graph.MoveParents(_filter, _options.Source);
     }
 
     private void OnBroken(CopyOutcome outcome)

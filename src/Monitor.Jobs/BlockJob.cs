@@ -17,8 +17,7 @@ public abstract class BlockJob : Job
 
     private readonly BlockJobSettings _settings;
     private readonly RateLimit _rate;
-    private readonly BlockBackend _sourceDoor;
-    private readonly BlockBackend _targetDoor;
+    private readonly CopyDoors _doors;
     private BlockDeviceIoStatus _ioStatus;
     private readonly TaskCompletionSource<CopyOutcome> _failure = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile bool _mustStop;
@@ -30,8 +29,7 @@ public abstract class BlockJob : Job
     {
         _settings = settings;
         _rate = new RateLimit(manager.Time);
-        _sourceDoor = new BlockBackend { DrainedChanged = OnDrainedChanged };
-        _targetDoor = new BlockBackend { DrainedChanged = OnDrainedChanged };
+        _doors = new CopyDoors(OnDrainedChanged);
         if (settings.SpeedBytesPerSecond < 0)
         {
             Discard();
@@ -45,10 +43,10 @@ public abstract class BlockJob : Job
     internal List<BlockNode> BlockedNodes { get; } = [];
 
     /// <summary>The door to the source; stays at its node when filters come and go above it.</summary>
-    protected BlockBackend SourceDoor => _sourceDoor;
+    protected BlockBackend SourceDoor => _doors.Source;
 
     /// <summary>The door to the target.</summary>
-    protected BlockBackend TargetDoor => _targetDoor;
+    protected BlockBackend TargetDoor => _doors.Target;
 
     /// <summary>Completes when <see cref="FailBody"/> is called.</summary>
     private protected Task Failure => _failure.Task;
@@ -125,8 +123,8 @@ public abstract class BlockJob : Job
     protected override async ValueTask CleanAsync()
     {
         BlockedNodes.Clear();
-        await Manager.Graph.DetachRootAsync(_sourceDoor);
-        await Manager.Graph.DetachRootAsync(_targetDoor);
+        await Manager.Graph.DetachRootAsync(SourceDoor);
+        await Manager.Graph.DetachRootAsync(TargetDoor);
     }
 
     /// <summary>Data plane: copies until nothing is dirty, with as many workers as there is work for. None is left when it returns.</summary>
@@ -163,21 +161,21 @@ public abstract class BlockJob : Job
     /// <param name="basis">Where the layers end that count as allocated; <see langword="null"/> for the whole chain.</param>
     /// <param name="visit">Told a run's offset and status.</param>
     /// <exception cref="OperationCanceledException">The job was cancelled.</exception>
-    private protected async ValueTask ScanAsync(BlockCopy copy, BlockNode? basis, Action<long, BlockStatus> visit)
+    private protected async ValueTask ScanAsync(BlockCopy copy, BlockNode? basis, Func<long, BlockStatus, ValueTask> visit)
     {
         for (long offset = 0; offset < copy.SizeBytes;)
         {
             await PausePointAsync().ConfigureAwait(false);
-            await EnterDoorsAsync().ConfigureAwait(false);
+            await _doors.EnterAsync(Cancellation).ConfigureAwait(false);
             try
             {
                 BlockStatus status = await copy.StatusAsync(offset, copy.SizeBytes - offset, basis).ConfigureAwait(false);
-                visit(offset, status);
+                await visit(offset, status).ConfigureAwait(false);
                 offset += status.Length;
             }
             finally
             {
-                ExitDoors();
+                _doors.Exit();
             }
         }
     }
@@ -196,33 +194,6 @@ public abstract class BlockJob : Job
         {
             throw new BlockIoException(_failure.Task.Result.Errno);
         }
-    }
-
-    /// <summary>Data plane: goes into both doors at once, or into none and waits outside.</summary>
-    private protected async ValueTask EnterDoorsAsync()
-    {
-        while (true)
-        {
-            if (!_sourceDoor.TryEnter())
-            {
-                await _sourceDoor.WaitOpenAsync().WaitAsync(Cancellation).ConfigureAwait(false);
-            }
-            else if (!_targetDoor.TryEnter())
-            {
-                _sourceDoor.Exit();
-                await _targetDoor.WaitOpenAsync().WaitAsync(Cancellation).ConfigureAwait(false);
-            }
-            else
-            {
-                return;
-            }
-        }
-    }
-
-    private protected void ExitDoors()
-    {
-        _targetDoor.Exit();
-        _sourceDoor.Exit();
     }
 
     /// <summary>Data plane: reports a failed copy and does what the policy says: returns to try again, or throws.</summary>
@@ -248,7 +219,7 @@ public abstract class BlockJob : Job
     {
         try
         {
-            await _targetDoor.Node.FlushAsync().ConfigureAwait(false);
+            await TargetDoor.Node.FlushAsync().ConfigureAwait(false);
             return true;
         }
         catch (BlockIoException e)
@@ -316,7 +287,7 @@ public abstract class BlockJob : Job
             }
 
             await _rate.WaitAsync(Cancellation).ConfigureAwait(false);
-            await EnterDoorsAsync().ConfigureAwait(false);
+            await _doors.EnterAsync(Cancellation).ConfigureAwait(false);
             RangeClaim? claim = null;
             Task? busy = null;
             CopyOutcome outcome = default;
@@ -329,7 +300,7 @@ public abstract class BlockJob : Job
             }
             finally
             {
-                ExitDoors();
+                _doors.Exit();
             }
 
             if (claim is not null)

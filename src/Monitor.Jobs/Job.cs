@@ -306,15 +306,15 @@ public abstract class Job
 
             if (IsStarted)
             {
-                await AbortAsync();
+                await DoStepAsync(AbortAsync);
             }
         }
         else
         {
-            await CommitAsync();
+            await DoStepAsync(CommitAsync);
         }
 
-        await CleanAsync();
+        await DoStepAsync(CleanAsync);
         if (IsStarted)
         {
             OnConcluded();
@@ -460,6 +460,19 @@ public abstract class Job
             Action turn = _afterPause[0];
             _afterPause.RemoveAt(0);
             turn();
+        }
+    }
+
+    /// <summary>Takes one of the last steps; whatever goes wrong in it, the job must come to its end.</summary>
+    private async Task DoStepAsync(Func<ValueTask> step)
+    {
+        try
+        {
+            await step();
+        }
+        catch (Exception e)
+        {
+            DaemonLog.Error("Jobs", $"job {Id}: {(e is QmpException or BlockIoException ? e.Message : e.ToString())}");
         }
     }
 

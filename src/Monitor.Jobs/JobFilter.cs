@@ -56,6 +56,12 @@ internal static class JobFilter
     /// <returns>Completes when it is closed, and whatever else nobody wants any more.</returns>
     public static Task CloseAsync(BlockGraph graph, BlockNode filter)
     {
+        if (filter.Parents.Count > 0)
+        {
+            // Its users could not be moved: it stays, and passes everything.
+            return Task.CompletedTask;
+        }
+
         var closing = new List<Task> { graph.ReleaseAsync(filter).AsTask() };
         foreach (BlockChild edge in filter.Children.ToArray())
         {

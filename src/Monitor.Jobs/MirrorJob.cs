@@ -162,6 +162,7 @@ public sealed class MirrorJob : BlockJob
         {
             using GraphChange change = await Graph.ChangeAsync();
             using DrainedSection section = await Graph.DrainAsync(_source);
+            _filter.Active = null;
             _mustPivot = false;
             LeaveSource();
         }
@@ -269,25 +270,19 @@ public sealed class MirrorJob : BlockJob
         BlockNode? basis = _source.SkipFilters().Backing?.Node.SkipFilters();
         if (_options.Sync == MirrorSyncMode.Top && basis is not null)
         {
-            await ScanAsync(_copy, basis, (offset, status) => MarkIf(status.IsAllocated, offset, status.Length)).ConfigureAwait(false);
+            await ScanAsync(_copy, basis, (offset, status) => MarkIfAsync(status.IsAllocated, offset, status.Length)).ConfigureAwait(false);
         }
         else if (_options.Sync != MirrorSyncMode.None && _options.TargetIsZero)
         {
-            await ScanAsync(_copy, null, (offset, status) => MarkIf(!status.IsZero, offset, status.Length)).ConfigureAwait(false);
+            await ScanAsync(_copy, null, (offset, status) => MarkIfAsync(!status.IsZero, offset, status.Length)).ConfigureAwait(false);
         }
         else
         {
-            MarkIf(_options.Sync != MirrorSyncMode.None, 0, _source.SizeBytes);
+            await MarkIfAsync(_options.Sync != MirrorSyncMode.None, 0, _source.SizeBytes).ConfigureAwait(false);
         }
     }
 
-    private void MarkIf(bool condition, long offset, long length)
-    {
-        if (condition)
-        {
-            _copy.Mark(offset, length);
-        }
-    }
+    private ValueTask MarkIfAsync(bool condition, long offset, long length) => condition ? _copy.MarkAsync(offset, length) : default;
 
     /// <summary>Data plane, doors open: little is left to do behind the closed ones.</summary>
     private async ValueTask CatchUpAsync()

@@ -22,6 +22,9 @@ internal sealed class BlockCopy
     /// <summary>Most bytes in one buffer: larger single writes to a new file were three times slower (measured).</summary>
     private const int MaximumChunk = 256 << 10;
 
+    /// <summary>How far to look for the end of a zero run, which is then one chunk; a guest's write may have to wait for it.</summary>
+    private const long LookAhead = 64 << 20;
+
     private readonly Lock _lock = new();
     private readonly BlockNode _source;
     private readonly BlockNode _target;
@@ -32,6 +35,8 @@ internal sealed class BlockCopy
     private readonly int _unit;
     private readonly int _chunk;
     private long _cursor;
+    private long _zeroFrom;
+    private long _zeroTo;
 
     /// <summary>Makes a copier; nothing is copied yet.</summary>
     /// <param name="source">Read from.</param>
@@ -99,7 +104,13 @@ internal sealed class BlockCopy
     {
         try
         {
-            return await CopyTakenAsync(claim.Offset, claim.Length).ConfigureAwait(false);
+            CopyOutcome outcome = await CopyTakenAsync(claim.Offset, claim.Length).ConfigureAwait(false);
+            if (outcome.EndsInZeroes && claim.End < _sizeBytes)
+            {
+                await LookAheadAsync(claim.End).ConfigureAwait(false);
+            }
+
+            return outcome;
         }
         finally
         {
@@ -111,7 +122,7 @@ internal sealed class BlockCopy
     public ValueTask<CopyOutcome> CopyBeforeWriteAsync(long offset, long length)
     {
         long start = offset & -(long)_unit;
-        long end = Math.Min((offset + length + _unit - 1) & -(long)_unit, _sizeBytes);
+        long end = Math.Min(AlignUp(offset + length, _unit), _sizeBytes);
 
         // In this order: a copier claims the range before it clears the bits.
         if (!_bitmaps.NextDirtyArea(_dirty, start, end, _unit, out _, out _) && !InFlight.Overlaps(start, end - start))
@@ -138,8 +149,15 @@ internal sealed class BlockCopy
         }
     }
 
-    /// <summary>Makes a range dirty: it is to be copied.</summary>
-    public void Mark(long offset, long length) => _bitmaps.SetDirty(_dirty, offset, length);
+    /// <summary>Makes a range dirty: it is to be copied. Claims it, for an active mirror relies on what it saw clean staying so.</summary>
+    public async ValueTask MarkAsync(long offset, long length)
+    {
+        long start = offset & -(long)_unit;
+        long end = Math.Min(AlignUp(offset + length, _unit), _sizeBytes);
+        RangeClaim claim = await InFlight.ClaimAsync(start, end - start).ConfigureAwait(false);
+        _bitmaps.SetDirty(_dirty, offset, length);
+        InFlight.Release(claim);
+    }
 
     /// <summary>Makes the whole units of a range clean: they are not to be copied. Only for a bitmap that records no writes.</summary>
     public void Unmark(long offset, long length)
@@ -157,8 +175,9 @@ internal sealed class BlockCopy
     private RangeClaim? TryTakeWithin(long start, long end, out Task? busy)
     {
         busy = null;
-        while (start < end && _bitmaps.NextDirtyArea(_dirty, start, end, _chunk, out long offset, out long length))
+        while (start < end && _bitmaps.NextDirtyArea(_dirty, start, end, Math.Max(_chunk, LookAhead), out long offset, out long length))
         {
+            length = Math.Min(length, ChunkAt(offset));
             if (InFlight.TryClaim(offset, length, out long busyEnd, out Task? inTheWay) is not { } claim)
             {
                 busy ??= inTheWay;
@@ -176,6 +195,24 @@ internal sealed class BlockCopy
         }
 
         return null;
+    }
+
+    /// <summary>Most bytes to take at an offset: more than a chunk only where zeroes are expected. Whole units.</summary>
+    private long ChunkAt(long offset)
+    {
+        bool isZero = offset >= _zeroFrom && offset < _zeroTo;
+        return isZero ? Math.Max(_chunk, (_zeroTo - offset) & -(long)_unit) : _chunk;
+    }
+
+    /// <summary>Notes how far the zeroes go on. No more than a hint: what is taken is looked at again before it is copied.</summary>
+    private async ValueTask LookAheadAsync(long offset)
+    {
+        BlockStatus status = await StatusAsync(offset, Math.Min(LookAhead, _sizeBytes - offset), basis: null).ConfigureAwait(false);
+        lock (_lock)
+        {
+            _zeroFrom = offset;
+            _zeroTo = status.IsZero ? offset + status.Length : offset;
+        }
     }
 
     private async ValueTask<CopyOutcome> CopyBeforeWriteLaterAsync(long start, long end)
@@ -219,33 +256,28 @@ internal sealed class BlockCopy
     private async ValueTask<CopyOutcome> CopyRunsAsync(long offset, long end)
     {
         IoBuffer? buffer = null;
+        CopyOutcome outcome = default;
         try
         {
-            while (offset < end)
+            while (offset < end && outcome.Succeeded)
             {
                 BlockStatus status = await StatusAsync(offset, end - offset, basis: null).ConfigureAwait(false);
-                long whole = status.Length >= end - offset ? end - offset : status.Length & -(long)_unit;
-                CopyOutcome outcome;
-                if (status.IsZero && whole > 0)
+                long run = status.Length >= end - offset ? end - offset : status.Length & -(long)_unit;
+                if (status.IsZero && run > 0)
                 {
-                    outcome = await ZeroAsync(offset, whole).ConfigureAwait(false);
+                    outcome = await ZeroAsync(offset, run).ConfigureAwait(false);
                 }
                 else
                 {
-                    whole = Math.Min(AlignUp(offset + Math.Max(1, status.Length), _unit), end) - offset;
+                    run = Math.Min(Math.Min(AlignUp(offset + Math.Max(1, status.Length), _unit), end) - offset, _chunk);
                     buffer ??= IoBufferPool.Rent(_chunk);
-                    outcome = await MoveAsync(offset, buffer.Memory[..(int)whole]).ConfigureAwait(false);
+                    outcome = await MoveAsync(offset, buffer.Memory[..(int)run]).ConfigureAwait(false);
                 }
 
-                if (!outcome.Succeeded)
-                {
-                    return outcome;
-                }
-
-                offset += whole;
+                offset += run;
             }
 
-            return default;
+            return outcome;
         }
         finally
         {
@@ -279,13 +311,13 @@ internal sealed class BlockCopy
     {
         if (SkipZeroes)
         {
-            return default;
+            return CopyOutcome.Zeroed;
         }
 
         try
         {
             await _target.WriteZeroesAsync(offset, length, ZeroFlags).ConfigureAwait(false);
-            return default;
+            return CopyOutcome.Zeroed;
         }
         catch (BlockIoException e)
         {

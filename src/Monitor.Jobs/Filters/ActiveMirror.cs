@@ -20,13 +20,11 @@ internal sealed class ActiveMirror(BlockBackend targetDoor, DirtyBitmap dirty, I
     {
         long unit = dirty.Granularity;
         long end = write.Offset + write.Length;
-        long start = write.Offset & -unit;
-        long alignedEnd = Math.Min((end + unit - 1) & -unit, dirty.SizeBytes);
-        RangeClaim claim = await inFlight.ClaimAsync(start, alignedEnd - start).ConfigureAwait(false);
+        RangeClaim claim = await ClaimAsync(write.Offset, write.Length).ConfigureAwait(false);
         try
         {
-            long cleanFrom = start == write.Offset || !IsDirty(start) ? start : start + unit;
-            long cleanTo = alignedEnd <= end || !IsDirty(alignedEnd - 1) ? alignedEnd : end & -unit;
+            long cleanFrom = claim.Offset == write.Offset || !IsDirty(claim.Offset) ? claim.Offset : claim.Offset + unit;
+            long cleanTo = claim.End <= end || !IsDirty(claim.End - 1) ? claim.End : end & -unit;
             await write.MakeAsync(source).ConfigureAwait(false);
             if (await TryMirrorAsync(write).ConfigureAwait(false) && cleanFrom < cleanTo)
             {
@@ -37,6 +35,28 @@ internal sealed class ActiveMirror(BlockBackend targetDoor, DirtyBitmap dirty, I
         {
             inFlight.Release(claim);
         }
+    }
+
+    /// <summary>A discard is not mirrored: its range stays dirty, and what the source reads there then is copied later.</summary>
+    public async ValueTask DiscardAsync(long offset, long length, BlockNode source)
+    {
+        RangeClaim claim = await ClaimAsync(offset, length).ConfigureAwait(false);
+        try
+        {
+            await source.DiscardAsync(offset, length).ConfigureAwait(false);
+        }
+        finally
+        {
+            inFlight.Release(claim);
+        }
+    }
+
+    /// <summary>Claims the granules that a range touches.</summary>
+    private ValueTask<RangeClaim> ClaimAsync(long offset, long length)
+    {
+        long unit = dirty.Granularity;
+        long start = offset & -unit;
+        return inFlight.ClaimAsync(start, Math.Min((offset + length + unit - 1) & -unit, dirty.SizeBytes) - start);
     }
 
     private bool IsDirty(long offset) => dirty.Owner.IsDirty(dirty, offset, offset + 1, out _);

@@ -24,4 +24,7 @@ internal sealed class MirrorTopNode(BlockNodeSettings settings) : FilterNode(set
         Active is { } active
             ? active.WriteAsync(new GuestWrite(offset, length, Bytes: null, flags), Below)
             : base.DoWriteZeroesAsync(offset, length, flags);
+
+    protected override ValueTask DoDiscardAsync(long offset, long length) =>
+        Active is { } active ? active.DiscardAsync(offset, length, Below) : base.DoDiscardAsync(offset, length);
 }
