@@ -223,6 +223,27 @@ public sealed class BackupJobTests
     }
 
     [Test]
+    public async Task A_size_of_no_whole_clusters_is_copied_to_the_last_byte([Values(0, 1536, JobRoom.Cluster + 1)] int size)
+    {
+        using var room = new JobRoom(size);
+        room.Source.Fill(new Random(size));
+        byte[] before = room.Source.Snapshot();
+        Gate gate = room.Target.HoldWrite(0);
+        BackupJob job = await room.BackupAsync();
+        if (size > 0)
+        {
+            await gate.Reached;
+            Task write = room.Guest.WriteAsync(size - 1, new byte[] { 77 }).AsTask();
+            gate.Open();
+            await write;
+        }
+
+        await job.Gone;
+        Assert.That(job.Error, Is.Null);
+        Assert.That(room.Target.Bytes, Is.EqualTo(before));
+    }
+
+    [Test]
     public async Task What_does_not_fit_is_refused_in_these_words_and_nothing_changes()
     {
         Bitmap();

@@ -397,6 +397,26 @@ public sealed class MirrorJobTests
         Assert.That(_room.Target.Bytes.AsSpan().SequenceEqual(twin.Expected), Is.True, $"seed {seed}");
     }
 
+    [Test]
+    public async Task A_size_of_no_whole_granules_is_copied_to_the_last_byte(
+        [Values(0, 1536, JobRoom.Cluster + 1, (3 * JobRoom.Cluster) - 512)] int size, [Values] MirrorCopyMode mode)
+    {
+        using var room = new JobRoom(size);
+        room.Source.Fill(new Random(size));
+        Array.Fill(room.Target.Bytes, (byte)0xFF);
+        MirrorJob job = await room.MirrorAsync(room.MirrorOptions with { CopyMode = mode, GranularityBytes = 4096 });
+        await room.Events.SeenAsync("m ready");
+        if (size > 0)
+        {
+            await room.Guest.WriteAsync(size - 1, new byte[] { 77 });
+        }
+
+        room.Turn(job.Complete);
+        await job.Gone;
+        Assert.That(job.Error, Is.Null);
+        Assert.That(room.Target.Bytes, Is.EqualTo(room.Source.Bytes));
+    }
+
     private static void FailOnce(GatedNode node, bool isRead, int errno)
     {
         int left = 1;
