@@ -124,6 +124,20 @@ public sealed class Qcow2ExchangeTests
         Assert.That(info, Does.Not.Contain("in-use"));
     }
 
+    [Test]
+    public async Task An_image_with_lazy_refcounts_that_was_not_closed_is_mended_by_our_open()
+    {
+        string image = InDirectory("theirs.qcow2");
+        await QemuTool.RunAsync("qemu-img", "create", "-f", "qcow2", "-o", "lazy_refcounts=on", image, "8M");
+        await QemuTool.RunAsync("sh", "-c", $"ulimit -c 0; qemu-io -c 'write -P 7 1M 2M' -c flush -c abort '{image}'; true");
+        Assert.That(await QemuTool.RunAsync("sh", "-c", $"qemu-img check -f qcow2 '{image}'; true"), Does.Contain("ERROR"));
+        byte[] twin = new byte[8 << 20];
+        twin.AsSpan(1 << 20, 2 << 20).Fill(7);
+        await UseAsync(image, new Random(5), twin, 50);
+        await QemuTool.CheckAsync(image);
+        await CompareAsync(image, twin);
+    }
+
     private static async Task<FileNode> OpenFileAsync(string path)
     {
         await File.WriteAllBytesAsync(path, []);

@@ -97,6 +97,35 @@ public sealed class Qcow2FormatTests
         Assert.That(async () => await TestImage.OpenAsync(new StorageNode(content)), Throws.TypeOf<QmpException>().With.Message.EqualTo(text));
     }
 
+    [TestCase(512, 16)]
+    [TestCase(4096, 1)]
+    [TestCase(65536, 64)]
+    public async Task A_writable_open_of_a_dirty_image_rebuilds_its_refcounts(int clusterBytes, int refcountBits)
+    {
+        var storage = new StorageNode(await TestImage.CreateAsync(clusterBytes * 300L, clusterBytes, refcountBits));
+        Qcow2Node node = await TestImage.OpenAsync(storage);
+        byte[] data = new byte[clusterBytes * 120];
+        new Random(1).NextBytes(data);
+        await node.WriteAsync(clusterBytes * 7, data);
+        await node.CloseAsync();
+        byte[] entry = new byte[8];
+        storage.Content.Read(clusterBytes, entry);
+        storage.Content.Write(BinaryPrimitives.ReadInt64BigEndian(entry) + (refcountBits == 1 ? 1 : refcountBits), new byte[clusterBytes / 2]);
+        storage.Content.Write(79, [1]);
+        Assert.That(ImageChecker.Check(storage.Bytes).Corruptions, Is.Not.Empty);
+
+        node = await TestImage.OpenAsync(storage);
+        await node.WriteAsync(clusterBytes * 150, data);
+        byte[] read = new byte[data.Length];
+        await node.ReadAsync(clusterBytes * 7, read);
+        await node.CloseAsync();
+        ImageChecker check = ImageChecker.Check(storage.Bytes);
+        Assert.That(read, Is.EqualTo(data));
+        Assert.That(check.Corruptions, Is.Empty);
+        Assert.That(check.Leaks, Is.Zero);
+        Assert.That(storage.Bytes[79], Is.Zero);
+    }
+
     [Test]
     public async Task Unknown_autoclear_bits_are_cleared_and_unknown_extensions_kept_by_a_writable_open()
     {

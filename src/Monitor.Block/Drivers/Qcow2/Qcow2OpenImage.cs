@@ -30,9 +30,10 @@ internal sealed record Qcow2OpenImage(ImageFile File, Qcow2HeaderCluster Header,
         Qcow2HeaderCluster first = ReadFirstCluster(header, cluster);
         CheckFeatures(first, readOnly);
         CheckTables(header, file.SizeBytes);
-        ulong[] table = await ReadTableAsync(
-            file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3).ConfigureAwait(false);
         ulong[] l1 = await ReadTableAsync(file, header.L1Offset, header.L1Entries).ConfigureAwait(false);
+        ulong[] table = !readOnly && (header.Incompatible & Qcow2IncompatibleFeatures.Dirty) != 0
+            ? await RefcountRebuild.RunAsync(file, first, l1).ConfigureAwait(false)
+            : await ReadTableAsync(file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3).ConfigureAwait(false);
         return new Qcow2OpenImage(file, first, l1, table);
     }
 
@@ -141,11 +142,6 @@ internal sealed record Qcow2OpenImage(ImageFile File, Qcow2HeaderCluster Header,
         if (!readOnly && (header.Incompatible & Qcow2IncompatibleFeatures.Corrupt) != 0)
         {
             throw new QmpException("qcow2: Image is corrupt; cannot be opened read/write");
-        }
-
-        if (!readOnly && (header.Incompatible & Qcow2IncompatibleFeatures.Dirty) != 0)
-        {
-            throw new QmpException("qcow2: Image was not closed and its refcounts must be rebuilt; cannot be opened read/write");
         }
 
         if (header.RefcountOrder > Qcow2Format.MaximumRefcountOrder)
