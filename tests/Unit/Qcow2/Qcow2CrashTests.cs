@@ -41,6 +41,56 @@ public sealed class Qcow2CrashTests
     }
 
     [Test]
+    public async Task A_crash_while_the_refcount_and_L1_tables_move_damages_nothing()
+    {
+        const int cluster = 512;
+        StorageContent filled = await FilledAsync(cluster, (4096 - 200) * cluster);
+        byte[] data = new byte[30 * cluster];
+        new Random(1).NextBytes(data);
+        for (int stop = 0; ; stop++)
+        {
+            var storage = new StorageNode(filled.Clone()) { StopsAt = stop };
+            Qcow2Node node = await TestImage.OpenAsync(storage);
+            try
+            {
+                for (int i = 0; i < 8; i++)
+                {
+                    await node.WriteAsync((4096L * cluster) + (i * data.Length), data);
+                }
+
+                await node.FlushAsync();
+                await node.TruncateAsync(20 << 20);
+                await node.WriteAsync(19 << 20, data);
+                await node.TruncateAsync(200 << 20);
+                await node.WriteAsync(190 << 20, data);
+            }
+            catch (BlockIoException) when (storage.HasStopped)
+            {
+                // The power failed.
+            }
+
+            await node.CloseAsync();
+            ImageChecker check = ImageChecker.Check((storage.HasStopped ? storage.AfterPowerFailure(new Random(stop)) : storage.Content).ToArray());
+            Assert.That(check.Corruptions, Is.Empty, $"stop {stop}");
+            if (!storage.HasStopped)
+            {
+                Assert.That(check.Leaks, Is.Zero);
+                Assert.That(stop, Is.GreaterThan(50));
+                return;
+            }
+        }
+    }
+
+    private static async Task<StorageContent> FilledAsync(int clusterBytes, int bytes)
+    {
+        var storage = new StorageNode(await TestImage.CreateAsync(4 << 20, clusterBytes, 64));
+        Qcow2Node node = await TestImage.OpenAsync(storage);
+        await node.WriteAsync(0, new byte[bytes]);
+        await node.CloseAsync();
+        return storage.Content;
+    }
+
+    [Test]
     public async Task A_failed_flush_is_remembered_and_no_table_is_written_after_it()
     {
         var storage = new StorageNode(await TestImage.CreateAsync(1 << 20));
