@@ -23,7 +23,7 @@ internal static class NodeDescription
             Ro = node.IsReadOnly,
             Drv = node.DriverName,
             BackingFile = node.Backing?.Node.FileName,
-            BackingFileDepth = BackingDepth(node),
+            BackingFileDepth = flat ? 0 : BackingDepth(node),
             Encrypted = false,
             DetectZeroes = ToWire(node.Settings.DetectZeroes),
             Bps = 0,
