@@ -12,6 +12,8 @@ namespace Monitor.Block;
 /// </remarks>
 public abstract class BlockNode : IBlockParent
 {
+    private const string JsonPrefix = "json:";
+
     private readonly List<BlockChild> _children = [];
     private readonly List<BlockChild> _parents = [];
     private readonly Lock _growth = new();
@@ -33,8 +35,15 @@ public abstract class BlockNode : IBlockParent
     /// <summary>The driver's wire name, such as <c>qcow2</c>.</summary>
     public abstract string DriverName { get; }
 
-    /// <summary>What <c>filename</c> of the queries shows: a path, or a <c>json:</c> form, or empty.</summary>
-    public virtual string FileName => FilteredOrFile?.FileName ?? "";
+    /// <summary>What <c>filename</c> of the queries shows: a path, or a <c>json:</c> form where a path does not say enough, or empty.</summary>
+    public virtual string FileName => FilteredOrFile is not { } below ? ""
+        : IsFilter || !below.FileName.StartsWith(JsonPrefix, StringComparison.Ordinal) ? below.FileName
+        : JsonFileName;
+
+    /// <summary>The options that make the node, as JSON; the members stand in the order in which QEMU happens to write them.</summary>
+    public virtual string OptionsJson => FilteredOrFile is { } below
+        ? $"{{\"driver\": \"{DriverName}\", \"file\": {below.OptionsJson}}}"
+        : $"{{\"driver\": \"{DriverName}\"}}";
 
     /// <summary>Whether writes are refused.</summary>
     public bool IsReadOnly => Settings.ReadOnly;
@@ -74,6 +83,9 @@ public abstract class BlockNode : IBlockParent
 
     /// <inheritdoc/>
     public string Description => $"node '{NodeName}'";
+
+    /// <summary>The <c>json:</c> form of the name.</summary>
+    protected string JsonFileName => JsonPrefix + OptionsJson;
 
     private BlockNode? FilteredOrFile => (FindChild(BlockChildRole.Filtered) ?? FindChild(BlockChildRole.Primary))?.Node;
 

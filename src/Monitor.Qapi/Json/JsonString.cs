@@ -69,6 +69,14 @@ public static class JsonString
     /// <param name="output">Where to append.</param>
     public static void Write(string text, ArrayBufferWriter<byte> output) => Write(Encoding.UTF8.GetBytes(text), output);
 
+    /// <summary>Encodes a string, quotes included.</summary>
+    public static string Quote(string text)
+    {
+        var output = new ArrayBufferWriter<byte>(text.Length + 2);
+        Write(text, output);
+        return Encoding.UTF8.GetString(output.WrittenSpan);
+    }
+
     private static int PlainLength(ReadOnlySpan<byte> text)
     {
         int at = 0;

@@ -43,7 +43,7 @@ internal static class NodeDescription
     {
         BlockNode format = SkipTransparent(node);
         BackingImage? backing = node.BackingFromImage;
-        BlockNode? below = (node.FindChild(BlockChildRole.CopyOnWrite) ?? node.FindChild(BlockChildRole.Filtered))?.Node;
+        BlockNode? below = node.FindChild(node.IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite)?.Node;
         return new ImageInfo
         {
             Filename = node.FileName,

@@ -1,5 +1,6 @@
 using Monitor.Block.Io;
 using Monitor.Qapi;
+using Monitor.Qapi.Json;
 
 namespace Monitor.Block.Drivers.File;
 
@@ -43,6 +44,9 @@ public sealed class FileNode : BlockNode
 
     /// <inheritdoc/>
     public override string FileName { get; }
+
+    /// <inheritdoc/>
+    public override string OptionsJson => $"{{\"driver\": \"file\", \"filename\": {JsonString.Quote(FileName)}}}";
 
     /// <inheritdoc/>
     public override int RequestAlignment => _direct?.Alignment ?? 1;

@@ -23,6 +23,9 @@ internal sealed class NullDriver : IBlockDriver
         }
 
         return new NullNode(
-            settings, o.Size ?? NullNode.DefaultSizeBytes, (long)(o.LatencyNs ?? 0), o.ReadZeroes ?? false, options.Driver.ToWire());
+            settings, o.Size ?? NullNode.DefaultSizeBytes, (long)(o.LatencyNs ?? 0), o.ReadZeroes ?? false, options.Driver.ToWire())
+        {
+            Options = o,
+        };
     }
 }

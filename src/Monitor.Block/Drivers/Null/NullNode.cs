@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block.Drivers.Null;
 
 /// <summary>A disk that keeps nothing (drivers <c>null-co</c> and <c>null-aio</c>): for measuring what lies above it.</summary>
@@ -43,7 +45,22 @@ public sealed class NullNode : BlockNode
     public override string DriverName { get; }
 
     /// <inheritdoc/>
-    public override string FileName => DriverName + "://";
+    public override string FileName => Options is { Size: null, LatencyNs: null, ReadZeroes: null } ? DriverName + "://" : JsonFileName;
+
+    /// <inheritdoc/>
+    public override string OptionsJson
+    {
+        get
+        {
+            string readZeroes = Options.ReadZeroes is { } zeroes ? $"\"read-zeroes\": {(zeroes ? "true" : "false")}, " : "";
+            string size = Options.Size is { } bytes ? $", \"size\": {bytes}" : "";
+            string latency = Options.LatencyNs is { } nanoseconds ? $", \"latency-ns\": {nanoseconds}" : "";
+            return $"{{{readZeroes}\"driver\": \"{DriverName}\"{size}{latency}}}";
+        }
+    }
+
+    /// <summary>What the client gave, for the name.</summary>
+    public BlockdevOptionsNull Options { get; init; } = new();
 
     /// <inheritdoc/>
     public override ValueTask OpenAsync() => default;

@@ -27,12 +27,16 @@ public static class Qcow2Image
 
         // The magic goes last: until then the file is no image at all.
         await file.TruncateAsync(0).ConfigureAwait(false);
-        await file.TruncateAsync(layout.Clusters << (int)header.ClusterBits).ConfigureAwait(false);
+        await file.TruncateAsync((long)header.L1Offset + L1Bytes(header)).ConfigureAwait(false);
         await WriteRefcountsAsync(file, header, layout).ConfigureAwait(false);
         await file.FlushAsync().ConfigureAwait(false);
         await file.WriteAsync(0, headerBytes).ConfigureAwait(false);
         await file.FlushAsync().ConfigureAwait(false);
     }
+
+    /// <summary>The L1 table comes last and takes whole sectors, not its whole last cluster.</summary>
+    private static long L1Bytes(Qcow2Header header) =>
+        ((header.L1Entries * (long)sizeof(ulong)) + Qcow2Format.SectorBytes - 1) & -Qcow2Format.SectorBytes;
 
     private static Qcow2Header Describe(BlockdevCreateOptionsQcow2 options)
     {

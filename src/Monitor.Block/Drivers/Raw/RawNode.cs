@@ -26,6 +26,20 @@ public sealed class RawNode : BlockNode
     public override string DriverName => "raw";
 
     /// <inheritdoc/>
+    public override string FileName => _offset == 0 && _fixedSize is null ? base.FileName : JsonFileName;
+
+    /// <inheritdoc/>
+    public override string OptionsJson
+    {
+        get
+        {
+            string offset = _offset != 0 ? $"\"offset\": {_offset}, " : "";
+            string size = _fixedSize is { } bytes ? $", \"size\": {bytes}" : "";
+            return $"{{{offset}\"driver\": \"raw\"{size}, \"file\": {Below.OptionsJson}}}";
+        }
+    }
+
+    /// <inheritdoc/>
     public override int RequestAlignment => Below.RequestAlignment;
 
     private BlockChild File => FindChild(BlockChildRole.Primary)!;
