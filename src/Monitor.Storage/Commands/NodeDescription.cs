@@ -10,6 +10,9 @@ namespace Monitor.Storage.Commands;
 /// <summary>How the queries show a node: <c>BlockDeviceInfo</c> and the <c>ImageInfo</c> inside it.</summary>
 internal static class NodeDescription
 {
+    /// <summary>Sizes are shown in whole sectors, as QEMU counts them.</summary>
+    private const long SectorBytes = 512;
+
     /// <summary>Describes a node.</summary>
     /// <param name="node">The node.</param>
     /// <param name="flat">Leaves the images below it out.</param>
@@ -50,7 +53,7 @@ internal static class NodeDescription
             Format = node.DriverName,
             DirtyFlag = format is NullNode ? null : false,
             ActualSize = ActualSize(node),
-            VirtualSize = node.SizeBytes,
+            VirtualSize = (node.SizeBytes + SectorBytes - 1) & -SectorBytes,
             ClusterSize = format.ClusterSizeBytes > 0 ? format.ClusterSizeBytes : null,
             BackingFilename = backing?.FileName,
             FullBackingFilename = backing is null ? null : FullName(backing.FileName, node.FileName),
