@@ -66,7 +66,7 @@ public sealed class Qcow2BitmapsTests
         Assert.That(node.Find("b0").IsReadOnly, Is.True);
         Assert.That(
             () => node.Add("b1", 65536, persistent: true),
-            Throws.TypeOf<QmpException>().With.Message.EqualTo("Can't make bitmap 'b1' persistent in 'q': The image is read-only"));
+            Throws.TypeOf<QmpException>().With.Message.EqualTo("Can't make bitmap 'b1' persistent in 'q': Image is read-only"));
         await store.StoreAsync();
         Assert.That(host.StepsTaken, Is.Zero);
 

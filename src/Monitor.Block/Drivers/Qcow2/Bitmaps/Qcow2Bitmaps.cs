@@ -47,7 +47,7 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
         if (_host.Version < 3)
             return "Cannot store dirty bitmaps in qcow2 v2 files";
         if (_host.IsReadOnly)
-            return "The image is read-only";
+            return "Image is read-only";
         int nameBytes = Encoding.UTF8.GetByteCount(name);
         if (nameBytes > NodeBitmaps.MaxNameBytes)
             return $"Name length exceeds maximum ({NodeBitmaps.MaxNameBytes} characters)";
