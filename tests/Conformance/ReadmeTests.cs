@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.RegularExpressions;
 using NUnit.Framework;
 using Testing;
@@ -19,10 +20,17 @@ public sealed partial class ReadmeTests
         string output = Tool.Run("bash", script);
 
         Assert.That(output, Does.Contain("\"count\": 3145728"), "the bitmap counts what the NBD client wrote");
-        Assert.That(output, Does.Match("0x4000000 +0x100000 .*increment.qcow2"), "the increment holds what was written since the checkpoint");
+        (long Offset, long Length)[] increment = [.. MapLine().Matches(output).Select(m => (Hex(m.Groups[1].Value), Hex(m.Groups[2].Value)))];
+        Assert.That(increment[0].Offset, Is.EqualTo(64 << 20), "the increment holds what was written since the checkpoint");
+        Assert.That(increment.Sum(extent => extent.Length), Is.EqualTo(1 << 20), "and nothing else");
         Assert.That(output, Does.Contain("No errors were found on the image."));
         Assert.That(output, Does.Contain("name: monday").And.Contain("name: tuesday"));
     }
+
+    private static long Hex(string digits) => long.Parse(digits, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+
+    [GeneratedRegex("^0x([0-9a-f]+) +0x([0-9a-f]+) .*increment.qcow2$", RegexOptions.Multiline)]
+    private static partial Regex MapLine();
 
     [GeneratedRegex("^```sh\n(.*?)^```$", RegexOptions.Singleline | RegexOptions.Multiline)]
     private static partial Regex ShellBlock();
