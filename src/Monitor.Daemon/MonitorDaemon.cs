@@ -28,7 +28,7 @@ internal sealed class MonitorDaemon : IDisposable
         BlockNodes = new BlockNodeCommands(jobs, Lifetime);
         Exports = new ExportCommands(_graph, _exports, Lifetime);
         Misc = new MiscCommands(objects);
-        Server = new QmpServer(new QmpDispatcher(MakeTable(jobs), Loop), events);
+        Server = new QmpServer(new QmpDispatcher(MakeTable(jobs, objects, events), Loop), events);
     }
 
     /// <summary>Whose turns run the commands.</summary>
@@ -67,7 +67,7 @@ internal sealed class MonitorDaemon : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Loop.Dispose();
 
-    private QmpCommandTable MakeTable(JobManager jobs)
+    private QmpCommandTable MakeTable(JobManager jobs, ObjectStore objects, QmpEventBus events)
     {
         var table = new QmpCommandTable();
         QapiCommands.RegisterControl(table, new ControlCommands(Lifetime));
@@ -78,6 +78,7 @@ internal sealed class MonitorDaemon : IDisposable
         QapiCommands.RegisterExport(table, Exports);
         QapiCommands.RegisterTransaction(table, new TransactionCommands(jobs, Lifetime));
         QapiCommands.RegisterMisc(table, Misc);
+        QapiCommands.RegisterMachine(table, new MachineCommands(objects, new MachineRunState(events)));
         IntrospectCommands.Register(table);
         return table;
     }

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Monitor.Qapi.Json;
 
@@ -32,6 +34,35 @@ public sealed class QmpValue
     public IReadOnlyList<KeyValuePair<string, QmpValue>> Children => _children;
 
     private JsonTokenKind TokenKind { get; }
+
+    /// <summary>A string.</summary>
+    public static QmpValue FromString(string text) => new(JsonTokenKind.String, text);
+
+    /// <summary>An integer.</summary>
+    public static QmpValue FromInteger(long value) => new(JsonTokenKind.Integer, value.ToString(CultureInfo.InvariantCulture));
+
+    /// <summary>True or false.</summary>
+    public static QmpValue FromBool(bool value) => new(value ? JsonTokenKind.True : JsonTokenKind.False, value ? "true" : "false");
+
+    /// <summary>A dict.</summary>
+    public static QmpValue FromMembers(IEnumerable<KeyValuePair<string, QmpValue>> members)
+    {
+        var dict = new QmpValue(JsonTokenKind.Dict, "");
+        dict._children.AddRange(members);
+        return dict;
+    }
+
+    /// <summary>A visitor at an object whose one member is this value, so that errors about it give the member's name.</summary>
+    public QmpInputVisitor VisitAsMember(string name)
+    {
+        using var text = new MemoryStream();
+        using (var writer = new Utf8JsonWriter(text))
+        {
+            FromMembers([KeyValuePair.Create(name, this)]).Write(writer);
+        }
+
+        return QmpInputVisitor.Parse(Encoding.UTF8.GetString(text.GetBuffer().AsSpan(0, (int)text.Length)));
+    }
 
     /// <summary>Reads any value.</summary>
     /// <exception cref="QmpException">It is missing.</exception>

@@ -8,11 +8,13 @@ namespace Conformance;
 /// <summary>Replays the same requests against our daemon and the real one and demands the same replies, value for value.</summary>
 /// <remarks>
 /// A transcript is a file of lines: a request as it goes over the wire (<c>$DIR</c> is the run's own directory), <c>//</c> and a
-/// comment, <c>&gt; STATUS</c> to wait until some job reaches a status, or <c>! COMMAND</c> to run a tool first.
+/// comment, <c>&gt; STATUS</c> to wait until some job reaches a status, or <c>! COMMAND</c> to run a tool first. The first line may name
+/// the program that answers for QEMU, when the storage daemon lacks the commands: <c># oracle PROGRAM ARGUMENTS</c>.
 /// </remarks>
 public sealed partial class TranscriptTests
 {
-    private const string Oracle = "qemu-storage-daemon";
+    private const string DefaultOracle = "qemu-storage-daemon";
+    private const string OracleMark = "# oracle ";
 
     public static IEnumerable<string> Transcripts() =>
         Directory.EnumerateFiles(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts"), "*.txt").Select(f => Path.GetFileName(f)).Order();
@@ -21,7 +23,8 @@ public sealed partial class TranscriptTests
     public async Task Both_daemons_give_the_same_replies(string name)
     {
         string[] lines = await File.ReadAllLinesAsync(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts", name));
-        List<(string Request, string Reply)> theirs = await ReplayAsync(Oracle, lines);
+        string[] oracle = lines[0].StartsWith(OracleMark, StringComparison.Ordinal) ? lines[0][OracleMark.Length..].Split(' ') : [DefaultOracle];
+        List<(string Request, string Reply)> theirs = await ReplayAsync(oracle[0], lines, oracle[1..]);
         List<(string Request, string Reply)> ours = await ReplayAsync(Repository.Daemon, lines);
 
         IEnumerable<string> differences =
@@ -32,10 +35,10 @@ public sealed partial class TranscriptTests
         Assert.That(ours, Has.Count.EqualTo(theirs.Count).And.Count.GreaterThan(0));
     }
 
-    private static async Task<List<(string Request, string Reply)>> ReplayAsync(string program, string[] lines)
+    private static async Task<List<(string Request, string Reply)>> ReplayAsync(string program, string[] lines, params string[] arguments)
     {
         using var directory = new TemporaryDirectory();
-        await using DaemonProcess daemon = DaemonProcess.Start(program, directory);
+        await using DaemonProcess daemon = DaemonProcess.Start(program, directory, arguments);
         using QmpTestClient qmp = await daemon.ConnectAsync();
         var exchanges = new List<(string, string)>();
         foreach (string line in lines)
@@ -49,7 +52,7 @@ public sealed partial class TranscriptTests
             {
                 Tool.Run("bash", "-ec", text[2..]);
             }
-            else if (text.Length > 0 && !text.StartsWith("//", StringComparison.Ordinal))
+            else if (text.Length > 0 && !text.StartsWith("//", StringComparison.Ordinal) && !text.StartsWith(OracleMark, StringComparison.Ordinal))
             {
                 JsonObject reply = await qmp.SendRawAsync(text + "\r\n");
                 exchanges.Add((line, WithoutChance(reply.ToJsonString().Replace(directory.Path, "$DIR", StringComparison.Ordinal))));

@@ -49,11 +49,14 @@ public sealed class DaemonProcess : IAsyncDisposable
     /// <summary>Starts our daemon; it may not listen yet.</summary>
     public static DaemonProcess Start(TemporaryDirectory directory, params string[] arguments) => Start(Repository.Daemon, directory, arguments);
 
-    /// <summary>Starts a daemon that understands qemu-storage-daemon's options; it may not listen yet.</summary>
+    /// <summary>Starts a daemon that understands qemu-storage-daemon's options, or a QEMU emulator; it may not listen yet.</summary>
     public static DaemonProcess Start(string program, TemporaryDirectory directory, params string[] arguments)
     {
         string path = directory.File($"qmp-{Path.GetRandomFileName()}");
-        return new DaemonProcess(program, path, [.. arguments, "--chardev", $"socket,path={path},server=on,wait=off,id=m", "--monitor", "chardev=m"]);
+        string[] monitor = Path.GetFileName(program).StartsWith("qemu-system-", StringComparison.Ordinal)
+            ? ["-mon", "chardev=m,mode=control"]
+            : ["--monitor", "chardev=m"];
+        return new DaemonProcess(program, path, [.. arguments, "--chardev", $"socket,path={path},server=on,wait=off,id=m", .. monitor]);
     }
 
     /// <summary>Connects to the QMP socket as soon as it listens, and negotiates.</summary>

@@ -1,41 +1,56 @@
 using Monitor.Block;
+using Monitor.Block.Io;
 using Monitor.Qapi;
 
 namespace Monitor.Storage.Objects;
 
 /// <summary>The objects that clients made, by id. Used in turns only.</summary>
-/// <remarks>
-/// An iothread is kept by name, so that clients and scripts that place nodes on iothreads work unchanged; requests run on all cores
-/// whatever it says, so it has no thread behind it.
-/// </remarks>
 public sealed class ObjectStore
 {
-    private readonly Dictionary<string, ObjectOptions> _objects = [];
+    /// <summary>Bytes that a secret's file may have.</summary>
+    private const int MaximumSecretBytes = 1 << 20;
+
+    private readonly Dictionary<string, UserObject> _objects = [];
+
+    /// <summary>All objects, oldest first.</summary>
+    public IReadOnlyCollection<UserObject> All => _objects.Values;
+
+    /// <summary>The object of that id, if there is one.</summary>
+    public UserObject? Find(string id) => _objects.GetValueOrDefault(id);
 
     /// <summary>Whether there is an iothread of that id.</summary>
-    public bool HasIothread(string id) => _objects.TryGetValue(id, out ObjectOptions? found) && found.QomType == ObjectType.Iothread;
+    public bool HasIothread(string id) => Find(id) is IothreadObject;
+
+    /// <summary>The secret of that id.</summary>
+    /// <exception cref="QmpException">There is none.</exception>
+    public SecretObject GetSecret(string id) =>
+        Find(id) switch
+        {
+            SecretObject secret => secret,
+            null => throw new QmpException($"No secret with id '{id}'"),
+            _ => throw new QmpException($"Object with id '{id}' is not a secret"),
+        };
 
     /// <summary>Makes an object.</summary>
     /// <exception cref="QmpException">The id is malformed or taken, or a property out of range.</exception>
-    public void Add(ObjectOptions options)
+    public async ValueTask AddAsync(ObjectOptions options)
     {
         if (!NodeName.IsWellFormed(options.Id))
         {
             throw new QmpException("Parameter 'id' expects an identifier");
         }
 
-        if (_objects.ContainsKey(options.Id))
+        CheckIsFree(options.Id);
+        UserObject made = options.QomType switch
         {
-            throw new QmpException($"attempt to add duplicate property '{options.Id}' to object (type 'container')");
-        }
-
-        if (options.QomType == ObjectType.Iothread)
-        {
-            CheckIothread(options.Iothread);
-        }
-
-        _objects.Add(options.Id, options);
-        DaemonLog.Info("Storage", $"object {options.Id} ({options.QomType.ToWire()}) added");
+            ObjectType.Iothread => new IothreadObject(options.Id, options.Iothread),
+            ObjectType.ThrottleGroup => new ThrottleGroupObject(options.Id, options.ThrottleGroup),
+            ObjectType.Secret => await MakeSecretAsync(options.Id, options.Secret),
+            _ => throw new InvalidOperationException($"the schema has an object that nobody makes: {options.QomType.ToWire()}"),
+        };
+        CheckIsFree(options.Id);
+        _objects.Add(options.Id, made);
+        DaemonLog.Info("Storage", $"object {options.Id} ({made.TypeName}) added");
     }
 
     /// <summary>Removes an object.</summary>
@@ -50,25 +65,40 @@ public sealed class ObjectStore
         DaemonLog.Info("Storage", $"object {id} removed");
     }
 
-    private static void CheckIothread(IothreadProperties properties)
+    private static byte[] ReadSecret(string path)
     {
-        CheckNotNegative("aio-max-batch", properties.AioMaxBatch);
-        CheckNotNegative("thread-pool-min", properties.ThreadPoolMin);
-        CheckNotNegative("thread-pool-max", properties.ThreadPoolMax);
-        CheckNotNegative("poll-max-ns", properties.PollMaxNs);
-        CheckNotNegative("poll-grow", properties.PollGrow);
-        CheckNotNegative("poll-shrink", properties.PollShrink);
-        if ((properties.ThreadPoolMin ?? 0) > (properties.ThreadPoolMax ?? 64))
+        string step = "Failed to open";
+        try
         {
-            throw new QmpException("bad thread-pool-min/thread-pool-max values");
+            using var file = new FileStream(path, new FileStreamOptions { BufferSize = 0, Share = FileShare.ReadWrite | FileShare.Delete });
+            step = "Error reading";
+            byte[] content = new byte[MaximumSecretBytes];
+            int length = file.ReadAtLeast(content, content.Length, throwOnEndOfStream: false);
+            return length < MaximumSecretBytes ? content[..length] : throw new QmpException($"Unable to read {path}: it is not below {MaximumSecretBytes} bytes");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            string reason = e is FileNotFoundException or DirectoryNotFoundException ? "No such file or directory"
+                : Directory.Exists(path) ? "Is a directory"
+                : e is UnauthorizedAccessException ? "Permission denied"
+                : e.Message;
+            step = reason == "Is a directory" ? "Error reading" : step;
+            throw new QmpException($"Unable to read {path}: {step} file “{path}”: {reason}");
         }
     }
 
-    private static void CheckNotNegative(string name, long? value)
+    private async ValueTask<SecretObject> MakeSecretAsync(string id, SecretProperties properties)
     {
-        if (value < 0)
+        SecretObject.Check(properties);
+        byte[]? content = properties.File is { } path ? await BlockThreads.RunAsync(() => ReadSecret(path)) : null;
+        return new SecretObject(id, properties, content, this);
+    }
+
+    private void CheckIsFree(string id)
+    {
+        if (_objects.ContainsKey(id))
         {
-            throw new QmpException($"{name} value must be in range [0, {long.MaxValue}]");
+            throw new QmpException($"attempt to add duplicate property '{id}' to object (type 'container')");
         }
     }
 }

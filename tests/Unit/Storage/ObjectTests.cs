@@ -1,0 +1,64 @@
+using Monitor.Qapi;
+using Monitor.Storage.Objects;
+using NUnit.Framework;
+
+namespace Unit.Storage;
+
+public sealed class ObjectTests
+{
+    private readonly ObjectStore _objects = new();
+
+    [SetUp]
+    public void RemoveAll()
+    {
+        foreach (string id in _objects.All.Select(made => made.Id).ToArray())
+        {
+            _objects.Remove(id);
+        }
+    }
+
+    [Test]
+    public async Task A_secret_in_base64_gives_its_bytes()
+    {
+        await AddAsync("""{"qom-type": "secret", "id": "s", "data": "aGVs\nbG8=", "format": "base64"}""");
+        Assert.That(_objects.GetSecret("s").Value.ToArray(), Is.EqualTo("hello"u8.ToArray()));
+    }
+
+    [Test]
+    public async Task A_secret_encrypted_under_another_is_decrypted()
+    {
+        // Made by: printf hello | openssl enc -aes-256-cbc -base64 -K 30...46 -iv 30...46
+        await AddAsync("""{"qom-type": "secret", "id": "key", "data": "0123456789ABCDEF0123456789ABCDEF"}""");
+        await AddAsync("""{"qom-type": "secret", "id": "s", "keyid": "key", "iv": "MDEyMzQ1Njc4OUFCQ0RFRg==", "format": "base64", "data": "luUSdqUM5R4JDk63AHbThA=="}""");
+        Assert.That(_objects.GetSecret("s").Value.ToArray(), Is.EqualTo("hello"u8.ToArray()));
+    }
+
+    [Test]
+    public async Task A_secret_in_a_file_gives_its_bytes()
+    {
+        string path = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllBytesAsync(path, [1, 0, 255]);
+            await AddAsync($$"""{"qom-type": "secret", "id": "s", "file": "{{path}}"}""");
+            Assert.That(_objects.GetSecret("s").Value.ToArray(), Is.EqualTo(new byte[] { 1, 0, 255 }));
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Test]
+    public async Task A_throttle_group_tells_its_user_of_new_limits()
+    {
+        await AddAsync("""{"qom-type": "throttle-group", "id": "t", "x-bps-read": 7, "limits": {"iops-total": 100}}""");
+        var group = (ThrottleGroupObject)_objects.Find("t")!;
+        ThrottleLimits? told = null;
+        group.Changed = limits => told = limits;
+        group.Set("limits", QmpInputVisitor.Parse("""{"limits": {"iops-total": 50}}"""));
+        Assert.That((told!.IopsTotal, told.BpsRead, told.BpsReadMaxLength), Is.EqualTo((50, 7, 1)));
+    }
+
+    private ValueTask AddAsync(string options) => _objects.AddAsync(ObjectOptions.Read(QmpInputVisitor.Parse(options), null));
+}
