@@ -3,6 +3,9 @@ namespace Monitor.Block.Bitmaps;
 /// <summary>What somebody wants of a bitmap, which decides the states that refuse it.</summary>
 public enum BitmapUse
 {
+    /// <summary>Look at its content at one instant: refused while inconsistent.</summary>
+    Inspect,
+
     /// <summary>Read its content or change whether it records: refused while busy or inconsistent.</summary>
     Read,
 

@@ -66,9 +66,9 @@ public sealed class DirtyBitmap
     /// <exception cref="QmpException">It is busy, read-only or inconsistent.</exception>
     public void CheckUsable(BitmapUse use)
     {
-        if (IsBusy)
+        if (IsBusy && use != BitmapUse.Inspect)
             throw new QmpException($"Bitmap '{Name}' is currently in use by another operation and cannot be used");
-        if (IsReadOnly && use != BitmapUse.Read)
+        if (IsReadOnly && use is (BitmapUse.Modify or BitmapUse.Remove))
             throw new QmpException($"Bitmap '{Name}' is readonly and cannot be modified");
         if (IsInconsistent && use != BitmapUse.Remove)
             throw new QmpException($"Bitmap '{Name}' is inconsistent and cannot be used");

@@ -39,6 +39,23 @@ public sealed partial class NodeBitmaps
         }
     }
 
+    /// <summary>Makes a bitmap dirty all over, so that the next backup copies everything.</summary>
+    /// <returns>What it held, for <see cref="Restore"/>.</returns>
+    /// <exception cref="QmpException">It is busy, read-only or inconsistent.</exception>
+    public HierarchicalBitmap Fill(DirtyBitmap bitmap)
+    {
+        lock (_lock)
+        {
+            bitmap.CheckUsable(BitmapUse.Modify);
+            Fold();
+            HierarchicalBitmap backup = bitmap.Content;
+            var content = new HierarchicalBitmap(SizeBytes, bitmap.Granularity);
+            content.Set(0, SizeBytes);
+            bitmap.Content = content;
+            return backup;
+        }
+    }
+
     /// <summary>Begins a merge: a clean content of the target's granularity, to be filled by <see cref="Gather"/>.</summary>
     public HierarchicalBitmap BeginMerge(DirtyBitmap target) => new(SizeBytes, target.Granularity);
 
@@ -65,7 +82,7 @@ public sealed partial class NodeBitmaps
     }
 
     /// <summary>Ends a merge: what was gathered becomes dirty in the target.</summary>
-    /// <returns>What the target held, for <see cref="UndoMerge"/>.</returns>
+    /// <returns>What the target held, for <see cref="Restore"/>.</returns>
     /// <exception cref="QmpException">The target is busy, read-only or inconsistent.</exception>
     public HierarchicalBitmap Merge(DirtyBitmap target, HierarchicalBitmap gathered)
     {
@@ -82,7 +99,7 @@ public sealed partial class NodeBitmaps
     /// <summary>Merges bitmaps, of any nodes of the same size, into one; an empty list changes nothing.</summary>
     /// <param name="target">One of this node's bitmaps.</param>
     /// <param name="sources">What to merge; may hold the target.</param>
-    /// <returns>What the target held, for <see cref="UndoMerge"/>.</returns>
+    /// <returns>What the target held, for <see cref="Restore"/>.</returns>
     /// <exception cref="QmpException">A bitmap cannot be used, or a source is of another size.</exception>
     public HierarchicalBitmap Merge(DirtyBitmap target, IEnumerable<DirtyBitmap> sources)
     {
@@ -92,8 +109,8 @@ public sealed partial class NodeBitmaps
         return Merge(target, gathered);
     }
 
-    /// <summary>Undoes a merge. The doors have been closed since it, so nothing was recorded in between.</summary>
-    public void UndoMerge(DirtyBitmap target, HierarchicalBitmap backup)
+    /// <summary>Undoes a merge or a fill. The doors have been closed since it, so nothing was recorded in between.</summary>
+    public void Restore(DirtyBitmap target, HierarchicalBitmap backup)
     {
         lock (_lock)
         {

@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block.Bitmaps;
 
 public sealed partial class NodeBitmaps
@@ -26,6 +28,31 @@ public sealed partial class NodeBitmaps
         {
             Fold();
             return bitmap.Content.NextDirtyArea(start, end, maxLength, out offset, out length);
+        }
+    }
+
+    /// <summary>Lists dirty ranges as they are at one instant, every write acknowledged before the call included.</summary>
+    /// <param name="bitmap">One of this node's bitmaps; may be busy.</param>
+    /// <param name="offset">Where to begin, bytes; at or past the size there is nothing.</param>
+    /// <param name="maxRanges">The most ranges wanted, above 0.</param>
+    /// <param name="nextOffset">Where to go on if more is dirty, else null. A granule that stays dirty is met by such a walk.</param>
+    /// <returns>In ascending order, none touching another; cut to the size.</returns>
+    /// <exception cref="QmpException">It is inconsistent.</exception>
+    public IReadOnlyList<(long Offset, long Length)> DirtyRanges(DirtyBitmap bitmap, long offset, int maxRanges, out long? nextOffset)
+    {
+        lock (_lock)
+        {
+            bitmap.CheckUsable(BitmapUse.Inspect);
+            Fold();
+            var ranges = new List<(long Offset, long Length)>();
+            while (ranges.Count < maxRanges && bitmap.Content.NextDirtyArea(offset, SizeBytes, long.MaxValue, out long start, out long length))
+            {
+                ranges.Add((start, length));
+                offset = start + length;
+            }
+
+            nextOffset = ranges.Count == maxRanges && bitmap.Content.NextDirty(offset, SizeBytes) >= 0 ? offset : null;
+            return ranges;
         }
     }
 

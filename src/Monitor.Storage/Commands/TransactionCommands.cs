@@ -39,9 +39,12 @@ public sealed class TransactionCommands(JobManager jobs, DaemonLifetime lifetime
         TransactionActionKind.BlockDirtyBitmapAdd => new BlockDirtyBitmapAddAction(Graph, action.BlockDirtyBitmapAdd.Data),
         TransactionActionKind.BlockDirtyBitmapRemove => new BlockDirtyBitmapRemoveAction(Graph, action.BlockDirtyBitmapRemove.Data),
         TransactionActionKind.BlockDirtyBitmapClear => new BlockDirtyBitmapClearAction(Graph, action.BlockDirtyBitmapClear.Data),
+        TransactionActionKind.BlockDirtyBitmapFill => new BlockDirtyBitmapFillAction(Graph, action.BlockDirtyBitmapFill.Data),
         TransactionActionKind.BlockDirtyBitmapEnable => new BlockDirtyBitmapEnableAction(Graph, action.BlockDirtyBitmapEnable.Data),
         TransactionActionKind.BlockDirtyBitmapDisable => new BlockDirtyBitmapDisableAction(Graph, action.BlockDirtyBitmapDisable.Data),
         TransactionActionKind.BlockDirtyBitmapMerge => new BlockDirtyBitmapMergeAction(Graph, action.BlockDirtyBitmapMerge.Data),
+        TransactionActionKind.BlockDirtyBitmapPopulate =>
+            new BlockDirtyBitmapPopulateAction(jobs, action.BlockDirtyBitmapPopulate.Data, group),
         TransactionActionKind.BlockdevBackup => new BlockdevBackupAction(jobs, action.BlockdevBackup.Data, group),
         TransactionActionKind.DriveBackup => new DriveBackupAction(jobs, action.DriveBackup.Data, group),
         _ => throw new InvalidOperationException($"the schema has an action without a step: {action.Type.ToWire()}"),

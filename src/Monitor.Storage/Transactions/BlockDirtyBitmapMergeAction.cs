@@ -31,7 +31,7 @@ internal sealed class BlockDirtyBitmapMergeAction(BlockGraph graph, BlockDirtyBi
         }
     }
 
-    public override void Abort() => Bitmaps.UndoMerge(Bitmap, _before!);
+    public override void Abort() => Bitmaps.Restore(Bitmap, _before!);
 
     protected override void Change()
     {

@@ -133,7 +133,7 @@ public sealed class NodeBitmapsModelTests
             var sources = _pairs.Where(pair => pair.Naive.Successor is null && _random.Next(2) == 0).ToList();
             HierarchicalBitmap backup = _node.Merge(real, sources.Select(pair => pair.Real));
             if (_random.Next(3) == 0)
-                _node.UndoMerge(real, backup);
+                _node.Restore(real, backup);
             else
                 Gathered(naive, sources.Select(pair => pair.Naive));
         }

@@ -40,6 +40,69 @@ public sealed class NodeBitmapsTests
     }
 
     [Test]
+    public void A_filled_bitmap_is_dirty_all_over_up_to_an_end_inside_a_granule()
+    {
+        var node = new NodeBitmaps(MiB + 5);
+        DirtyBitmap bitmap = node.Add("b0", 65536, disabled: true);
+        HierarchicalBitmap before = node.Fill(bitmap);
+        Assert.That(node.DirtyRanges(bitmap, 0, 10, out _), Is.EqualTo(new[] { (0L, MiB + 5) }));
+        node.Restore(bitmap, before);
+        Assert.That(node.CountDirtyBytes(bitmap), Is.Zero);
+    }
+
+    [Test]
+    public void A_walk_over_pages_finds_every_bit_that_stays_set_whatever_is_written_meanwhile([Values(1, 2, 3)] int seed)
+    {
+        var random = new Random(seed);
+        var node = new NodeBitmaps(64 * MiB);
+        DirtyBitmap bitmap = node.Add("b0", 4096);
+        var set = new HashSet<long>();
+        for (int i = 0; i < 300; i++)
+            Write(random.Next(16384));
+        var expected = new HashSet<long>(set);
+        var found = new HashSet<long>();
+        int pages = 0;
+        for (long? offset = 0; offset is { } start; pages++)
+        {
+            IReadOnlyList<(long Offset, long Length)> ranges = node.DirtyRanges(bitmap, start, 7, out offset);
+            Assert.That(ranges, Has.Count.LessThanOrEqualTo(7));
+            foreach ((long first, long length) in ranges)
+            {
+                for (long at = first; at < first + length; at += 4096)
+                    Assert.That(found.Add(at / 4096) && set.Contains(at / 4096), Is.True, $"seed {seed}");
+            }
+
+            Write(random.Next(16384));
+        }
+
+        Assert.That(expected.IsSubsetOf(found), Is.True, $"seed {seed}");
+        Assert.That(pages, Is.GreaterThan(10));
+
+        void Write(long granule)
+        {
+            set.Add(granule);
+            node.MarkWritten(granule * 4096, 4096);
+        }
+    }
+
+    [Test]
+    public void Ranges_can_be_asked_of_a_busy_bitmap_but_not_of_an_inconsistent_one()
+    {
+        var node = new NodeBitmaps(64 * MiB);
+        DirtyBitmap busy = node.Add("busy", 65536);
+        node.SetBusy(busy);
+        node.MarkWritten(65536 + 17, 1);
+        DirtyBitmap torn = node.AddStored("torn", new HierarchicalBitmap(64 * MiB, 65536), enabled: true, readOnly: false, inconsistent: true);
+        Assert.Multiple(() =>
+        {
+            Assert.That(node.DirtyRanges(busy, 65536 + 5, 10, out long? next), Is.EqualTo(new[] { (65536L + 5, 65536L - 5) }));
+            Assert.That(next, Is.Null);
+            Assert.That(node.DirtyRanges(busy, 100 * MiB, 10, out _), Is.Empty);
+            Assert.That(() => node.DirtyRanges(torn, 0, 10, out _), Throws.TypeOf<QmpException>());
+        });
+    }
+
+    [Test]
     public void The_list_shows_the_newest_first_with_jobs_bitmaps_unnamed()
     {
         var node = new NodeBitmaps(64 * MiB);
@@ -160,7 +223,7 @@ public sealed class NodeBitmapsTests
         two.MarkWritten(5 * 65536, 1);
         HierarchicalBitmap backup = one.Merge(target, [source, target]);
         Assert.That(one.CountDirtyBytes(target), Is.EqualTo(2 * 65536));
-        one.UndoMerge(target, backup);
+        one.Restore(target, backup);
         Assert.That(one.CountDirtyBytes(target), Is.EqualTo(65536));
         Assert.That(() => one.Merge(target, []), Throws.Nothing);
     }

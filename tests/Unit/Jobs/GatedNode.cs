@@ -33,6 +33,9 @@ internal sealed class GatedNode : BlockNode
     /// <summary>Asked before each read (true) and write (false): an errno to fail with, or 0.</summary>
     public Func<bool, long, long, int> Fail { get; set; } = (_, _, _) => 0;
 
+    /// <summary>Asked at each look at the map: an errno to fail with, or 0.</summary>
+    public Func<long, int> FailMap { get; set; } = _ => 0;
+
     /// <summary>Lets requests complete later, on other threads.</summary>
     public bool IsAsynchronous { get; set; }
 
@@ -70,6 +73,11 @@ internal sealed class GatedNode : BlockNode
 
     public override ValueTask<BlockMapping> MapAsync(long offset, long length)
     {
+        if (FailMap(offset) is not 0 and var errno)
+        {
+            throw new BlockIoException(errno);
+        }
+
         lock (_lock)
         {
             bool allocated = _allocated[offset / AllocationUnit];

@@ -57,9 +57,19 @@ public sealed class BitmapActionTests
         string before = Describe();
 
         await Assert.ThrowsAsync<QmpException>(
-            () => RunAsync(Enable("b0"), Clear("b1"), Merge("b0", "b1"), Disable("b1"), Add("b2"), Remove("b1"), Abort()));
+            () => RunAsync(
+                Enable("b0"), Clear("b1"), Merge("b0", "b1"), Fill("b0"), Disable("b1"), Add("b2"), Populate("b0"), Remove("b1"), Abort()));
 
         Assert.That(Describe(), Is.EqualTo(before));
+    }
+
+    [Test]
+    public async Task A_refused_enable_of_a_busy_bitmap_does_not_stop_it_from_recording()
+    {
+        await RunAsync(Add("b0"));
+        _node.Bitmaps.SetBusy(_node.Bitmaps.Find("b0"));
+        await Assert.ThrowsAsync<QmpException>(() => RunAsync(Add("b1"), Enable("b0")));
+        Assert.That(_node.Bitmaps.Find("b0").IsRecording, Is.True);
     }
 
     [Test]
@@ -121,6 +131,17 @@ public sealed class BitmapActionTests
     private static TransactionAction Disable(string name) => On(TransactionActionKind.BlockDirtyBitmapDisable, name, "n");
 
     private static TransactionAction Remove(string name) => On(TransactionActionKind.BlockDirtyBitmapRemove, name, "n");
+
+    private static TransactionAction Fill(string name) => On(TransactionActionKind.BlockDirtyBitmapFill, name, "n");
+
+    private static TransactionAction Populate(string name) => new()
+    {
+        Type = TransactionActionKind.BlockDirtyBitmapPopulate,
+        Branch = new BlockDirtyBitmapPopulateWrapper
+        {
+            Data = new BlockDirtyBitmapPopulate { JobId = "p", Node = "n", Name = name, Pattern = BitmapPattern.AllocationTop },
+        },
+    };
 
     private static TransactionAction Clear(string name, string node = "n") => On(TransactionActionKind.BlockDirtyBitmapClear, name, node);
 
