@@ -39,7 +39,7 @@ public sealed class BitmapTests
         string file = _directory.File("ro");
         Tool.Run("qemu-img", "create", "-q", "-f", "qcow2", file, "1M");
         await _qmp.ExecuteAsync(
-            "blockdev-add", $$"""{"driver": "qcow2", "node-name": "n", "read-only": true, "file": {"driver": "file", "filename": "{{file}}"}}""");
+            "blockdev-add", $$"""{"driver": "qcow2", "node-name": "n", "read-only": true, "file": {"driver": "file", "filename": "{{file}}"} }""");
         Assert.That(
             await _qmp.FailAsync("block-dirty-bitmap-add", """{"node": "n", "name": "b", "persistent": true}"""),
             Is.EqualTo(("GenericError", "Can't make bitmap 'b' persistent in 'n': Image is read-only")));
