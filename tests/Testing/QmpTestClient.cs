@@ -29,6 +29,13 @@ public sealed class QmpTestClient : IDisposable
     /// <summary>Every event taken so far by the waiting methods, oldest first.</summary>
     public IReadOnlyList<JsonObject> EventsSeen => _seen;
 
+    /// <summary>As <see cref="NegotiateAsync"/>, but gives up when the daemon does not answer in time.</summary>
+    public async Task<bool> TryNegotiateAsync(TimeSpan patience)
+    {
+        Task negotiation = NegotiateAsync();
+        return await Task.WhenAny(negotiation, Task.Delay(patience)) == negotiation && negotiation.IsCompletedSuccessfully;
+    }
+
     /// <summary>Reads the greeting and enters command mode.</summary>
     public async Task NegotiateAsync()
     {
