@@ -70,7 +70,8 @@ internal sealed class MonitorDaemon : IDisposable
     private QmpCommandTable MakeTable(JobManager jobs, ObjectStore objects, QmpEventBus events)
     {
         var table = new QmpCommandTable();
-        QapiCommands.RegisterControl(table, new ControlCommands(Lifetime));
+        var control = new ControlCommands(Lifetime);
+        QapiCommands.RegisterControl(table, control);
         QapiCommands.RegisterBlockNode(table, BlockNodes);
         QapiCommands.RegisterBitmap(table, new BitmapCommands(_graph));
         QapiCommands.RegisterJob(table, new JobCommands(jobs));
@@ -78,7 +79,9 @@ internal sealed class MonitorDaemon : IDisposable
         QapiCommands.RegisterExport(table, Exports);
         QapiCommands.RegisterTransaction(table, new TransactionCommands(jobs, Lifetime));
         QapiCommands.RegisterMisc(table, Misc);
-        QapiCommands.RegisterMachine(table, new MachineCommands(objects, new MachineRunState(events)));
+        var runState = new MachineRunState(events);
+        QapiCommands.RegisterMachine(table, new MachineCommands(objects, runState));
+        QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, runState));
         IntrospectCommands.Register(table);
         return table;
     }

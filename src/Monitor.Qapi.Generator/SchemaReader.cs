@@ -13,7 +13,7 @@ internal sealed class SchemaReader
     private static readonly string[] _modules =
     [
         "common", "error", "control", "introspect", "sockets", "block-node", "block-driver", "bitmap", "job", "block-job", "export",
-        "transaction", "char", "crypto", "misc", "machine",
+        "transaction", "char", "crypto", "misc", "machine", "hmp",
     ];
 
     private readonly Schema _schema;

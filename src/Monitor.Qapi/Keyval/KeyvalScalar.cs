@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Monitor.Qapi.Keyval;
 
 /// <summary>Converts the text of a command-line value; every method answers <see langword="null"/> for what is none.</summary>
-internal static class KeyvalScalar
+public static class KeyvalScalar
 {
     /// <summary><c>on yes true y</c> or <c>off no false n</c>.</summary>
     public static bool? ParseBool(ReadOnlySpan<byte> text)

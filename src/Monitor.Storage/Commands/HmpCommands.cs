@@ -1,0 +1,52 @@
+using Monitor.Jobs;
+using Monitor.Qapi;
+using Monitor.Storage.Hmp;
+using Monitor.Storage.Hmp.Commands;
+using Monitor.Storage.Hmp.QemuIo;
+
+namespace Monitor.Storage.Commands;
+
+/// <summary>The module <c>hmp</c>: lines of the human monitor.</summary>
+public sealed class HmpCommands : IHmpCommands
+{
+    private readonly HumanMonitor _monitor;
+
+    /// <summary>Makes the human monitor over the commands that its lines stand for.</summary>
+    /// <param name="jobs">All jobs; knows the graph.</param>
+    /// <param name="control">The version and the end.</param>
+    /// <param name="blockNodes">The nodes.</param>
+    /// <param name="exports">The NBD server.</param>
+    /// <param name="runState">What <c>stop</c> and <c>cont</c> set.</param>
+    public HmpCommands(JobManager jobs, ControlCommands control, BlockNodeCommands blockNodes, ExportCommands exports, MachineRunState runState)
+    {
+        IReadOnlyList<HmpCommand> info =
+        [
+            new InfoBlockCommand(blockNodes),
+            new InfoBlockJobsCommand(jobs),
+            new InfoNameCommand(),
+            new InfoSnapshotsCommand(jobs.Graph),
+            new InfoStatusCommand(runState),
+            new InfoUuidCommand(),
+            new InfoVersionCommand(control),
+        ];
+        _monitor = new HumanMonitor(
+        [
+            new ContCommand(runState),
+            new HelpCommand(() => _monitor!),
+            new InfoCommand(() => _monitor!, info),
+            new NbdServerAddCommand(exports),
+            new NbdServerRemoveCommand(exports),
+            new NbdServerStartCommand(blockNodes, exports),
+            new NbdServerStopCommand(exports),
+            new QemuIoHmpCommand(new QemuIoShell(jobs.Graph)),
+            new QuitCommand(control),
+            new StopCommand(runState),
+        ]);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<string> HumanMonitorCommandAsync(HumanMonitorCommandArguments arguments) =>
+        arguments.CpuIndex is null
+            ? _monitor.RunAsync(arguments.CommandLine)
+            : throw new QmpException("Parameter 'cpu-index' expects a CPU number");
+}

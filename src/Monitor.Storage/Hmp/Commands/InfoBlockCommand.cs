@@ -1,0 +1,97 @@
+using System.Text;
+using Monitor.Qapi;
+using Monitor.Storage.Commands;
+
+namespace Monitor.Storage.Hmp.Commands;
+
+/// <summary><c>info block</c>: drives, or nodes with -n; a name chooses one of either.</summary>
+internal sealed class InfoBlockCommand(BlockNodeCommands blockNodes) : HmpCommand
+{
+    /// <inheritdoc/>
+    public override string Name => "block";
+
+    /// <inheritdoc/>
+    public override string Help => "the drives, or the one named; -n nodes instead, -v with their images";
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<HmpParameter> Parameters =>
+        [HmpParameter.Flag('n'), HmpParameter.Flag('v'), new("device", HmpParameterKind.Device, true)];
+
+    /// <inheritdoc/>
+    public override async ValueTask RunAsync(HmpArguments arguments, StringBuilder output)
+    {
+        string? wanted = arguments.Find("device");
+        bool verbose = arguments.Has('v');
+        if (!arguments.Has('n'))
+        {
+            foreach (BlockInfo drive in await blockNodes.QueryBlockAsync())
+            {
+                if (wanted is null || wanted == drive.Device)
+                {
+                    output.Append(output.Length > 0 ? "\n" : "");
+                    PrintDrive(drive, verbose, output);
+                }
+            }
+        }
+
+        if (!arguments.Has('n') && (wanted is null || output.Length > 0))
+        {
+            return;
+        }
+
+        IReadOnlyList<BlockDeviceInfo> nodes = await blockNodes.QueryNamedBlockNodesAsync(new QueryNamedBlockNodesArguments());
+        for (int i = 0; i < nodes.Count; i++)
+        {
+            if (wanted is null || wanted == nodes[i].NodeName)
+            {
+                output.Append(i > 0 ? "\n" : "").Append(nodes[i].NodeName);
+                PrintInserted(nodes[i], verbose, output);
+            }
+        }
+    }
+
+    private static void PrintDrive(BlockInfo drive, bool verbose, StringBuilder output)
+    {
+        output.Append(drive.Device);
+        if (drive.Inserted is not { } inserted)
+        {
+            output.Append(": [not inserted]\n");
+            PrintQdev(drive, output);
+            return;
+        }
+
+        output.Append(inserted.NodeName is { } name ? $" ({name})" : "");
+        PrintHead(inserted, output);
+        PrintQdev(drive, output);
+        PrintBody(inserted, verbose, output);
+    }
+
+    private static void PrintQdev(BlockInfo drive, StringBuilder output) =>
+        output.Append(drive.Qdev is { } qdev ? $"    Attached to:      {qdev}\n" : "");
+
+    private static void PrintInserted(BlockDeviceInfo node, bool verbose, StringBuilder output)
+    {
+        PrintHead(node, output);
+        PrintBody(node, verbose, output);
+    }
+
+    private static void PrintHead(BlockDeviceInfo node, StringBuilder output) =>
+        output.Append($": {node.File} ({node.Drv}{(node.Ro ? ", read-only" : "")}{(node.Encrypted ? ", encrypted" : "")})\n");
+
+    private static void PrintBody(BlockDeviceInfo node, bool verbose, StringBuilder output)
+    {
+        BlockdevCacheInfo cache = node.Cache;
+        output.Append($"    Cache mode:       {(cache.Writeback ? "writeback" : "writethrough")}");
+        output.Append($"{(cache.Direct ? ", direct" : "")}{(cache.NoFlush ? ", ignore flushes" : "")}\n");
+        output.Append(node.BackingFile is { } backing ? $"    Backing file:     {backing} (chain depth: {node.BackingFileDepth})\n" : "");
+        output.Append(node.DetectZeroes != BlockdevDetectZeroesOptions.Off ? $"    Detect zeroes:    {node.DetectZeroes.ToWire()}\n" : "");
+        if (verbose)
+        {
+            output.Append("\nImages:\n");
+            for (ImageInfo? image = node.Image; image is not null; image = image.BackingImage)
+            {
+                ImageText.Print(image, output);
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+using System.Text;
+using Monitor.Qapi;
+using Monitor.Storage.Hmp.QemuIo;
+
+namespace Monitor.Storage.Hmp.Commands;
+
+/// <summary><c>qemu-io</c>: a command of the qemu-io tool on a node; prints what the tool would print.</summary>
+internal sealed class QemuIoHmpCommand(QemuIoShell shell) : HmpCommand
+{
+    /// <inheritdoc/>
+    public override string Name => "qemu-io";
+
+    /// <inheritdoc/>
+    public override string Help => "carry out a command of qemu-io, such as \"read 0 4k\", on a node; -d names it by a device";
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<HmpParameter> Parameters =>
+        [HmpParameter.Flag('d'), new("device", HmpParameterKind.Device), new("command", HmpParameterKind.Text)];
+
+    /// <inheritdoc/>
+    public override ValueTask RunAsync(HmpArguments arguments, StringBuilder output) =>
+        arguments.Has('d')
+            ? throw new QmpException($"Device '{arguments["device"]}' not found")
+            : shell.RunAsync(arguments["device"], arguments["command"], output);
+}
