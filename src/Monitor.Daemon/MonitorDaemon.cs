@@ -34,6 +34,9 @@ internal sealed class MonitorDaemon : IDisposable
     /// <summary>Whose turns run the commands.</summary>
     public MonitorLoop Loop { get; }
 
+    /// <summary>The character devices.</summary>
+    public ChardevTable Chardevs { get; } = new();
+
     /// <summary>The sessions.</summary>
     public QmpServer Server { get; }
 
@@ -54,6 +57,7 @@ internal sealed class MonitorDaemon : IDisposable
     {
         await Lifetime.Ended;
         await Server.StopAsync();
+        Chardevs.Dispose();
         await Loop.RunAsync(async () => await _graph.CloseAllAsync());
     }
 
@@ -78,6 +82,7 @@ internal sealed class MonitorDaemon : IDisposable
         QapiCommands.RegisterBlockJob(table, new BlockJobCommands(jobs, Lifetime));
         QapiCommands.RegisterExport(table, Exports);
         QapiCommands.RegisterTransaction(table, new TransactionCommands(jobs, Lifetime));
+        QapiCommands.RegisterChar(table, new CharCommands(Chardevs));
         QapiCommands.RegisterMisc(table, Misc);
         var runState = new MachineRunState(events);
         QapiCommands.RegisterMachine(table, new MachineCommands(objects, runState));

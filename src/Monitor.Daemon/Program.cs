@@ -1,6 +1,7 @@
 using Monitor.Daemon.CommandLine;
 using Monitor.Daemon.Logging;
 using Monitor.Qapi;
+using Monitor.Qmp;
 
 namespace Monitor.Daemon;
 
@@ -95,6 +96,8 @@ internal static class Program
         {
             startUp.Apply(option);
         }
+
+        NamedDescriptors.EndInheritance();
 
         try
         {

@@ -1,6 +1,7 @@
 using Monitor.Daemon.CommandLine;
 using Monitor.Qapi;
 using Monitor.Qapi.Keyval;
+using Monitor.Qmp;
 using Monitor.Storage.Commands;
 
 namespace Monitor.Daemon;
@@ -9,8 +10,6 @@ namespace Monitor.Daemon;
 /// <param name="daemon">What the options build.</param>
 internal sealed class StartUp(MonitorDaemon daemon)
 {
-    private readonly Dictionary<string, SocketChardev> _chardevs = [];
-    private readonly HashSet<string> _takenChardevs = [];
     private int _monitors;
 
     /// <summary>The path that <c>--pidfile</c> gave, if any.</summary>
@@ -48,14 +47,12 @@ internal sealed class StartUp(MonitorDaemon daemon)
             case OptionName.Export:
                 return daemon.Exports.BlockExportAddAsync(BlockExportOptions.Read(KeyvalParser.Parse(value, "type"), null));
             case OptionName.Chardev:
-                AddChardev(SocketChardev.Parse(value));
-                break;
+                return new(AddChardevAsync(ChardevOption.Parse(value)));
             case OptionName.Monitor:
                 AddMonitor(MonitorOptions.Read(KeyvalParser.Parse(value, "chardev"), null));
                 break;
             case OptionName.Qmp:
-                Listen(SocketChardev.ParseAddress($"qmp{_monitors}", value), null);
-                break;
+                return new(AddQmpAsync(ChardevOption.ParseAddress($"compat_monitor{_monitors}", value)));
             case OptionName.PidFile:
                 PidFilePath = value;
                 break;
@@ -64,42 +61,31 @@ internal sealed class StartUp(MonitorDaemon daemon)
         return default;
     }
 
-    private void AddChardev(SocketChardev chardev)
+    private async Task<Chardev> AddChardevAsync(ChardevOption option)
     {
-        if (!_chardevs.TryAdd(chardev.Id, chardev))
+        if (daemon.Chardevs.TryGet(option.Id, out _))
         {
-            throw new QmpException($"attempt to add duplicate property '{chardev.Id}' to object (type 'container')");
+            throw new QmpException($"attempt to add duplicate property '{option.Id}' to object (type 'container')");
         }
+
+        return await daemon.Chardevs.AddAsync(option.Id, option.Backend);
     }
 
     private void AddMonitor(MonitorOptions options)
     {
-        if (!_chardevs.TryGetValue(options.Chardev, out SocketChardev? chardev))
+        if (!daemon.Chardevs.TryGet(options.Chardev, out Chardev? chardev))
         {
             throw new QmpException($"chardev \"{options.Chardev}\" not found");
         }
 
-        if (!_takenChardevs.Add(options.Chardev))
-        {
-            throw new QmpException($"Device '{options.Chardev}' is in use");
-        }
-
-        if (options.Pretty == true)
-        {
-            DaemonLog.Warn("Daemon", "pretty=on is ignored: every reply is one line");
-        }
-
-        Listen(chardev, options.Id);
+        daemon.Server.AddMonitor(chardev, options.Id ?? $"monitor{_monitors}", options.Pretty ?? false);
+        _monitors++;
     }
 
-    private void Listen(SocketChardev chardev, string? monitorId)
+    private async Task AddQmpAsync(ChardevOption option)
     {
-        if (!chardev.IsServer)
-        {
-            throw new QmpException("only server=on is supported");
-        }
-
-        daemon.Server.Listen(chardev.Path, monitorId ?? $"monitor{_monitors}");
+        Chardev chardev = await AddChardevAsync(option);
+        daemon.Server.AddMonitor(chardev, $"monitor{_monitors}", isPretty: false);
         _monitors++;
     }
 }

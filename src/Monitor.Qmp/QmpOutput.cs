@@ -11,7 +11,8 @@ namespace Monitor.Qmp;
 /// leave in one send.</para>
 /// </remarks>
 /// <param name="transport">Takes the bytes.</param>
-internal sealed class QmpOutput(QmpTransport transport)
+/// <param name="isPretty">Whether messages are indented over several lines.</param>
+internal sealed class QmpOutput(QmpTransport transport, bool isPretty)
 {
     /// <summary>Unsent bytes at which the session is closed.</summary>
     public const int MaximumUnsentBytes = 64 << 20;
@@ -24,6 +25,8 @@ internal sealed class QmpOutput(QmpTransport transport)
     private const int RetainedBytes = 1 << 20;
 
     private readonly object _gate = new();
+
+    private readonly QmpPrettyPrinter? _printer = isPretty ? new() : null;
 
     private byte[] _bytes = new byte[4096];
 
@@ -44,8 +47,8 @@ internal sealed class QmpOutput(QmpTransport transport)
 
     private int Unsent => _end - _start;
 
-    /// <summary>Appends bytes; from any thread, never waits for the client.</summary>
-    public void Append(ReadOnlySpan<byte> bytes)
+    /// <summary>Appends one whole message; from any thread, never waits for the client.</summary>
+    public void Append(ReadOnlySpan<byte> message)
     {
         lock (_gate)
         {
@@ -54,6 +57,7 @@ internal sealed class QmpOutput(QmpTransport transport)
                 return;
             }
 
+            ReadOnlySpan<byte> bytes = _printer is null ? message : _printer.Format(message);
             if (Unsent + (long)bytes.Length > MaximumUnsentBytes)
             {
                 IsOverrun = true;

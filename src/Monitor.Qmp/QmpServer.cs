@@ -1,8 +1,6 @@
-using System.Net.Sockets;
-
 namespace Monitor.Qmp;
 
-/// <summary>The monitors of the daemon: their listening sockets and the sessions of their clients.</summary>
+/// <summary>The monitors of the daemon: their character devices and the sessions of their clients.</summary>
 /// <param name="dispatcher">Runs the commands of every session.</param>
 /// <param name="events">Reaches every session.</param>
 public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
@@ -12,7 +10,7 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
 
     private readonly object _gate = new();
 
-    private readonly List<QmpListener> _listeners = [];
+    private readonly List<Chardev> _chardevs = [];
 
     private readonly HashSet<QmpSession> _sessions = [];
 
@@ -20,20 +18,19 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
 
     private int _sessionCount;
 
-    /// <summary>Adds a monitor that listens on a UNIX socket.</summary>
-    /// <param name="socketPath">The socket file, at most 107 bytes.</param>
+    /// <summary>Adds a monitor: every connection of a character device becomes a session.</summary>
+    /// <param name="chardev">Without a user so far.</param>
     /// <param name="monitorId">The monitor's id.</param>
-    /// <returns>Disposing it closes and removes the socket and leaves its sessions.</returns>
-    /// <exception cref="QmpException">The socket cannot be made.</exception>
-    public QmpListener Listen(string socketPath, string monitorId)
+    /// <param name="isPretty">Whether what it says is indented over several lines.</param>
+    /// <exception cref="QmpException">The device is in use.</exception>
+    public void AddMonitor(Chardev chardev, string monitorId, bool isPretty)
     {
-        var listener = QmpListener.OnUnixSocket(this, socketPath, monitorId);
+        var monitor = new QmpMonitor(monitorId, isPretty);
+        chardev.Attach(transport => StartSession(transport, monitor));
         lock (_gate)
         {
-            _listeners.Add(listener);
+            _chardevs.Add(chardev);
         }
-
-        return listener;
     }
 
     /// <summary>Closes the listening sockets, lets every session answer what it has received and send what it has to, then closes it.</summary>
@@ -44,8 +41,8 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
         lock (_gate)
         {
             _lastSessionEnded ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _listeners.ForEach(listener => listener.Dispose());
-            _listeners.Clear();
+            _chardevs.ForEach(chardev => chardev.Dispose());
+            _chardevs.Clear();
             sessions = [.. _sessions];
             if (sessions.Length == 0)
             {
@@ -62,23 +59,23 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
     }
 
     /// <summary>Serves a connection on a thread of its own.</summary>
-    internal void StartSession(Socket socket, string monitorId)
+    private void StartSession(QmpTransport transport, QmpMonitor monitor)
     {
         QmpSession session;
         lock (_gate)
         {
             if (_lastSessionEnded is not null || _sessions.Count >= MaximumSessions)
             {
-                DaemonLog.Warn("Qmp", $"a client of monitor '{monitorId}' was turned away: {_sessions.Count} sessions are open");
-                socket.Dispose();
+                DaemonLog.Warn("Qmp", $"a client of monitor '{monitor.Id}' was turned away: {_sessions.Count} sessions are open");
+                transport.Dispose();
                 return;
             }
 
-            session = new QmpSession(new QmpTransport(socket), dispatcher, events, monitorId, ++_sessionCount);
+            session = new QmpSession(transport, dispatcher, events, monitor, ++_sessionCount);
             _sessions.Add(session);
         }
 
-        new Thread(() => RunSession(session)) { IsBackground = true, Name = $"qmp session {monitorId}" }.Start();
+        new Thread(() => RunSession(session)) { IsBackground = true, Name = $"qmp session {monitor.Id}" }.Start();
     }
 
     private void RunSession(QmpSession session)

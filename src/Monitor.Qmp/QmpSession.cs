@@ -52,16 +52,16 @@ internal sealed class QmpSession : IQmpSessionInfo
     /// <param name="transport">Connected; owned from now on.</param>
     /// <param name="dispatcher">Runs the commands.</param>
     /// <param name="events">Joined after negotiation.</param>
-    /// <param name="monitorId">The monitor's id.</param>
+    /// <param name="monitor">The monitor that the client connected to.</param>
     /// <param name="number">Counts the daemon's sessions, for the log.</param>
-    public QmpSession(QmpTransport transport, QmpDispatcher dispatcher, QmpEventBus events, string monitorId, int number)
+    public QmpSession(QmpTransport transport, QmpDispatcher dispatcher, QmpEventBus events, QmpMonitor monitor, int number)
     {
         _transport = transport;
         _dispatcher = dispatcher;
         _events = events;
-        MonitorId = monitorId;
-        _name = $"session {number} of monitor '{monitorId}'";
-        _output = new QmpOutput(transport);
+        MonitorId = monitor.Id;
+        _name = $"session {number} of monitor '{monitor.Id}'";
+        _output = new QmpOutput(transport, monitor.IsPretty);
         _next = new QmpRequest(this);
         _parser.ExchangeTape(_next.Tape);
     }

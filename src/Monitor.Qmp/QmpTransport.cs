@@ -1,95 +1,59 @@
-using System.Buffers.Binary;
-using System.Net.Sockets;
-using System.Runtime.InteropServices;
-
 namespace Monitor.Qmp;
 
-/// <summary>The only place that knows what carries a session's bytes: a connected stream socket.</summary>
-/// <remarks>
-/// The socket stays in blocking mode, so a receive costs one system call and no pool thread; that is why writers that must not wait send
-/// with <c>MSG_DONTWAIT</c> instead of using the asynchronous calls, which would switch its mode.
-/// </remarks>
-/// <param name="socket">Connected; owned from now on.</param>
-internal sealed partial class QmpTransport(Socket socket) : IDisposable
+/// <summary>The only place that knows what carries a session's bytes; made by a <see cref="Chardev"/>, owned by the session.</summary>
+/// <remarks>Receiving blocks one thread, the session's own. Who sends must be able not to wait.</remarks>
+internal abstract class QmpTransport : IDisposable
 {
-    private const int DontWait = 0x40;
+    /// <summary>Gets a copy of everything that is sent.</summary>
+    public Stream? Log { get; set; }
 
-    private const int NoSignal = 0x4000;
-
-    private const int Interrupted = 4;
-
-    private const int TryAgain = 11;
-
-    private const int SocketLevel = 1;
-
-    private const int PeerCredentials = 17;
+    /// <summary>Called once when the session has let go of it.</summary>
+    public Action? Ended { get; set; }
 
     /// <summary>Waits for bytes.</summary>
     /// <returns>How many came; 0 when the peer or we ended the connection.</returns>
-    public int Receive(Span<byte> buffer) => Math.Max(socket.Receive(buffer, SocketFlags.None, out _), 0);
+    public abstract int Receive(Span<byte> buffer);
 
     /// <summary>Sends what fits without waiting.</summary>
     /// <returns>How many bytes were taken; 0 when none fit; -1 when the connection is gone.</returns>
-    public int TrySend(ReadOnlySpan<byte> bytes) => Send(bytes, DontWait | NoSignal);
+    public int TrySend(ReadOnlySpan<byte> bytes) => Record(bytes, SendCore(bytes, isWaiting: false));
 
     /// <summary>Sends at least one byte, waiting for the peer to read.</summary>
     /// <returns>How many bytes were taken; -1 when the connection is gone.</returns>
-    public int Send(ReadOnlySpan<byte> bytes) => Send(bytes, NoSignal);
+    public int Send(ReadOnlySpan<byte> bytes) => Record(bytes, SendCore(bytes, isWaiting: true));
 
     /// <summary>Lets <see cref="Receive"/> return what has come and then 0; sending goes on.</summary>
-    public void EndReceiving() => Shutdown(SocketShutdown.Receive);
+    public abstract void EndReceiving();
 
     /// <summary>Ends both directions and wakes whoever waits in a call.</summary>
-    public void End() => Shutdown(SocketShutdown.Both);
+    public abstract void End();
 
     /// <summary>Who is at the other end, for the log.</summary>
-    public string DescribePeer()
-    {
-        if (socket.AddressFamily != AddressFamily.Unix)
-        {
-            return socket.RemoteEndPoint?.ToString() ?? "unknown peer";
-        }
-
-        Span<byte> credentials = stackalloc byte[12];
-        socket.GetRawSocketOption(SocketLevel, PeerCredentials, credentials);
-        int process = BinaryPrimitives.ReadInt32LittleEndian(credentials);
-        int user = BinaryPrimitives.ReadInt32LittleEndian(credentials[4..]);
-        return $"pid {process} uid {user}";
-    }
+    public abstract string DescribePeer();
 
     /// <inheritdoc/>
-    public void Dispose() => socket.Dispose();
-
-    [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
-    private static partial nint SendCall(SafeSocketHandle socket, ref readonly byte bytes, nint length, int flags);
-
-    private int Send(ReadOnlySpan<byte> bytes, int flags)
+    public void Dispose()
     {
-        for (; ; )
-        {
-            nint sent = SendCall(socket.SafeHandle, in MemoryMarshal.GetReference(bytes), bytes.Length, flags);
-            if (sent >= 0)
-            {
-                return (int)sent;
-            }
-
-            int error = Marshal.GetLastPInvokeError();
-            if (error != Interrupted)
-            {
-                return error == TryAgain ? 0 : -1;
-            }
-        }
+        Close();
+        Ended?.Invoke();
     }
 
-    private void Shutdown(SocketShutdown how)
+    /// <summary>Sends; see <see cref="TrySend"/> and <see cref="Send"/>.</summary>
+    protected abstract int SendCore(ReadOnlySpan<byte> bytes, bool isWaiting);
+
+    /// <summary>Releases the connection.</summary>
+    protected abstract void Close();
+
+    private int Record(ReadOnlySpan<byte> bytes, int sent)
     {
-        try
+        if (sent > 0 && Log is { } log)
         {
-            socket.Shutdown(how);
+            lock (log)
+            {
+                log.Write(bytes[..sent]);
+            }
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
-        {
-            DaemonLog.Debug("Qmp", $"shutdown of a connection that is gone: {e.Message}");
-        }
+
+        return sent;
     }
 }

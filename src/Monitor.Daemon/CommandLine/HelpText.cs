@@ -10,10 +10,20 @@ internal static class HelpText
 
         Talking to it
           --qmp unix:PATH[,server=on|off][,wait=on|off]
-                     offer QMP on a UNIX socket
-          --chardev socket,id=ID,path=PATH[,server=on|off][,wait=on|off]
-                     describe a UNIX socket for --monitor; server=on listens, wait=on
-                     waits for the first client before going on
+          --qmp tcp:HOST:PORT[,server=on|off][,wait=on|off][,to=PORT][,ipv4=on|off][,ipv6=on|off]
+                     offer QMP on a socket
+          --chardev socket,id=ID,path=PATH[,abstract=on][,tight=on|off][,server=on|off][,wait=on|off][,reconnect=SECONDS]
+          --chardev socket,id=ID,host=HOST,port=PORT[,to=PORT][,ipv4=on|off][,ipv6=on|off][,...]
+          --chardev socket,id=ID,fd=NUMBER[,...]
+                     describe a socket for --monitor; server=on listens, wait=on waits
+                     for the first client before going on; fd= is an inherited one
+          --chardev stdio,id=ID
+          --chardev pipe,id=ID,path=PATH
+                     PATH.in and PATH.out, or PATH for both
+          --chardev file,id=ID,path=PATH[,input-path=PATH][,append=on|off]
+          --chardev null,id=ID
+          --chardev ringbuf,id=ID[,size=BYTES]
+                     other devices; logfile=PATH keeps a copy of what is written to any
           --monitor [chardev=]ID[,mode=control][,pretty=on|off][,id=NAME]
                      offer QMP on a character device
 

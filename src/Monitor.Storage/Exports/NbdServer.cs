@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Monitor.Qapi;
+using Monitor.Qmp;
 
 namespace Monitor.Storage.Exports;
 
@@ -56,13 +57,13 @@ public sealed class NbdServer
     public static async Task<NbdServer> StartAsync(SocketAddress address, uint maxConnections = 0, TimeProvider? time = null)
     {
         var server = new NbdServer(maxConnections, time ?? TimeProvider.System);
-        foreach (Socket socket in await NbdListenAddress.ListenAsync(address))
+        foreach (Socket socket in await ListeningSockets.OpenAsync(address, isOwnerOnly: false))
         {
             server._listeners.Add(new NbdListener(server, socket));
         }
 
         server._listeners.ForEach(listener => listener.Start());
-        DaemonLog.Info("Nbd", $"server listens on {NbdListenAddress.Describe(address)}");
+        DaemonLog.Info("Nbd", $"server listens on {ListeningSockets.Describe(address)}");
         return server;
     }
 

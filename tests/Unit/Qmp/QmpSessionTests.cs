@@ -232,12 +232,12 @@ public sealed class QmpSessionTests
         }
 
         File.WriteAllText(Path.Combine(directory, "file"), "data");
-        _server.Server.Listen(stale, "again");
+        _server.Listen(stale);
         using var client = new QmpTestClient(stale);
         Assert.That(client.ReadLine(), Is.EqualTo(QmpTestServer.Greeting));
-        Assert.That(() => _server.Server.Listen(_server.Path, "x"), Throws.Exception.Message.Contains("Address already in use"));
-        Assert.That(() => _server.Server.Listen(Path.Combine(directory, "file"), "x"), Throws.Exception.Message.Contains("Address already in use"));
-        Assert.That(() => _server.Server.Listen(Path.Combine(directory, new string('x', 108)), "x"), Throws.Exception.Message.Contains("too long"));
+        Assert.That(() => _server.Listen(_server.Path), Throws.Exception.Message.Contains("Address already in use"));
+        Assert.That(() => _server.Listen(Path.Combine(directory, "file")), Throws.Exception.Message.Contains("Address already in use"));
+        Assert.That(() => _server.Listen(Path.Combine(directory, new string('x', 108))), Throws.Exception.Message.Contains("too long"));
     }
 
     private string Converse(byte[] text, int split)

@@ -25,7 +25,7 @@ internal sealed class QmpTestServer : IDisposable
         table.Add(new QmpCommand("big", QmpCommandOptions.ReturnsValue, Big));
         Server = new QmpServer(new QmpDispatcher(table, new LockScheduler()), Events);
         Path = System.IO.Path.Combine(_directory.FullName, "s");
-        Server.Listen(Path, "m");
+        Listen(Path);
     }
 
     public string Path { get; }
@@ -39,6 +39,17 @@ internal sealed class QmpTestServer : IDisposable
 
     /// <summary>Released when a <c>wait</c> command has begun.</summary>
     public SemaphoreSlim Started { get; } = new(0);
+
+    public ChardevTable Chardevs { get; } = new();
+
+    /// <summary>Adds a monitor on a UNIX socket.</summary>
+    public void Listen(string path, bool isPretty = false)
+    {
+        var address = new UnixSocketAddressWrapper { Data = new UnixSocketAddress { Path = path } };
+        var socket = new ChardevSocket { Addr = new SocketAddressLegacy { Type = SocketAddressType.Unix, Branch = address } };
+        var backend = new ChardevBackend { Type = ChardevBackendKind.Socket, Branch = new ChardevSocketWrapper { Data = socket } };
+        Server.AddMonitor(Chardevs.AddAsync($"c{Chardevs.All.Count}", backend).GetAwaiter().GetResult(), "m", isPretty);
+    }
 
     public QmpTestClient Connect() => new(Path);
 

@@ -1,23 +1,23 @@
-using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
-using Monitor.Block;
-using Monitor.Qapi;
 using SocketAddress = Monitor.Qapi.SocketAddress;
 
-namespace Monitor.Storage.Exports;
+namespace Monitor.Qmp;
 
 /// <summary>Turns a QAPI socket address into listening sockets.</summary>
-internal static class NbdListenAddress
+public static class ListeningSockets
 {
     private const int Backlog = 128;
 
     /// <summary>Listens on an address; a host name may stand for several.</summary>
+    /// <param name="address">Where.</param>
+    /// <param name="isOwnerOnly">Whether only our own user may connect to a UNIX socket's file.</param>
+    /// <returns>At least one socket, in blocking mode.</returns>
     /// <exception cref="QmpException">It cannot be listened on.</exception>
-    public static async Task<IReadOnlyList<Socket>> ListenAsync(SocketAddress address) => address.Type switch
+    public static async Task<IReadOnlyList<Socket>> OpenAsync(SocketAddress address, bool isOwnerOnly) => address.Type switch
     {
-        SocketAddressType.Unix => [ListenUnix(address.Unix)],
-        SocketAddressType.Inet => await ListenInetAsync(address.Inet),
+        SocketAddressType.Unix => [OpenUnix(address.Unix, isOwnerOnly)],
+        SocketAddressType.Inet => await OpenInetAsync(address.Inet),
         SocketAddressType.Fd => [Adopt(address.Fd.Str)],
         _ => throw new QmpException("vsock is not supported"),
     };
@@ -30,42 +30,54 @@ internal static class NbdListenAddress
         _ => $"descriptor {address.Fd.Str}",
     };
 
-    private static Socket ListenUnix(UnixSocketAddress address)
+    private static Socket OpenUnix(UnixSocketAddress address, bool isOwnerOnly)
     {
-        bool isAbstract = address.Abstract == true;
+        var endPoint = UnixEndPoint.Make(address);
+        bool isFile = address.Abstract != true;
         try
         {
-            if (!isAbstract && File.Exists(address.Path))
+            if (isFile && IsStale(address.Path, endPoint))
             {
                 File.Delete(address.Path);
             }
 
-            return Listen(new UnixDomainSocketEndPoint(isAbstract ? "\0" + address.Path : address.Path));
+            return Listen(endPoint, isFile && isOwnerOnly ? address.Path : null);
         }
         catch (SocketException e)
         {
-            // The framework folds ENOENT into this one, which no UNIX socket gives.
-            int errno = e.SocketErrorCode == SocketError.AddressNotAvailable ? Errno.ENOENT : e.NativeErrorCode;
-            throw new QmpException($"Failed to bind socket to {address.Path}: {Errno.Describe(errno)}");
+            throw new QmpException($"Failed to bind socket to {address.Path}: {SocketErrorText.Of(e)}");
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new QmpException($"Failed to unlink socket {address.Path}: {e.Message}");
         }
-        catch (ArgumentOutOfRangeException)
+    }
+
+    /// <summary>Whether the file is a socket that a daemon left behind: a live one, or a file with content, is not ours to take.</summary>
+    private static bool IsStale(string path, UnixDomainSocketEndPoint endPoint)
+    {
+        var file = new FileInfo(path);
+        if (!file.Exists || file.Length > 0)
         {
-            throw new QmpException($"UNIX socket path '{address.Path}' is too long");
+            return false;
+        }
+
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            probe.Connect(endPoint);
+            return false;
+        }
+        catch (SocketException e)
+        {
+            return e.SocketErrorCode == SocketError.ConnectionRefused;
         }
     }
 
-    private static async Task<IReadOnlyList<Socket>> ListenInetAsync(InetSocketAddress address)
+    private static async Task<IReadOnlyList<Socket>> OpenInetAsync(InetSocketAddress address)
     {
-        if (!ushort.TryParse(address.Port, NumberStyles.None, CultureInfo.InvariantCulture, out ushort port))
-        {
-            throw new QmpException($"address resolution failed for {address.Host}:{address.Port}: Servname not supported for ai_socktype");
-        }
-
-        IPAddress[] hosts = await ResolveAsync(address);
+        int port = InetHost.ParsePort(address);
+        IPAddress[] hosts = await InetHost.ResolveAsync(address);
         for (int candidate = port; ; candidate++)
         {
             try
@@ -74,32 +86,12 @@ internal static class NbdListenAddress
             }
             catch (SocketException e) when (candidate >= (address.To ?? port))
             {
-                throw new QmpException($"Failed to find an available port: {Errno.Describe(e.NativeErrorCode)}");
+                throw new QmpException($"Failed to find an available port: {SocketErrorText.Of(e)}");
             }
             catch (SocketException)
             {
                 // The next port of the range may be free.
             }
-        }
-    }
-
-    private static async Task<IPAddress[]> ResolveAsync(InetSocketAddress address)
-    {
-        if (address.Host.Length == 0)
-        {
-            return [address.Ipv6 == false || !Socket.OSSupportsIPv6 ? IPAddress.Any : IPAddress.IPv6Any];
-        }
-
-        try
-        {
-            IPAddress[] found = await Dns.GetHostAddressesAsync(address.Host);
-            return [.. found.Distinct().Where(ip => ip.AddressFamily == AddressFamily.InterNetworkV6
-                ? address.Ipv6 ?? address.Ipv4 != true
-                : address.Ipv4 ?? address.Ipv6 != true)];
-        }
-        catch (SocketException e)
-        {
-            throw new QmpException($"address resolution failed for {address.Host}:{address.Port}: {e.Message}");
         }
     }
 
@@ -112,7 +104,7 @@ internal static class NbdListenAddress
         {
             try
             {
-                sockets.Add(Listen(new IPEndPoint(host, port)));
+                sockets.Add(Listen(new IPEndPoint(host, port), null));
                 port = ((IPEndPoint)sockets[0].LocalEndPoint!).Port;
             }
             catch (SocketException e)
@@ -124,7 +116,7 @@ internal static class NbdListenAddress
         return sockets.Count > 0 ? sockets : throw failure ?? new SocketException((int)SocketError.AddressNotAvailable);
     }
 
-    private static Socket Listen(EndPoint endPoint)
+    private static Socket Listen(EndPoint endPoint, string? ownersPath)
     {
         bool isUnix = endPoint.AddressFamily == AddressFamily.Unix;
         var socket = new Socket(endPoint.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
@@ -141,6 +133,11 @@ internal static class NbdListenAddress
             }
 
             socket.Bind(endPoint);
+            if (ownersPath is not null)
+            {
+                File.SetUnixFileMode(ownersPath, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+            }
+
             socket.Listen(Backlog);
             return socket;
         }
@@ -151,20 +148,18 @@ internal static class NbdListenAddress
         }
     }
 
-    private static Socket Adopt(string descriptor)
+    private static Socket Adopt(string name)
     {
-        if (!int.TryParse(descriptor, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
-        {
-            throw new QmpException($"File descriptor named '{descriptor}' has not been found");
-        }
-
+        Socket socket = NamedDescriptors.TakeSocket(name);
         try
         {
-            return new Socket(new SafeSocketHandle(number, ownsHandle: true));
+            socket.Listen(Backlog);
+            return socket;
         }
-        catch (SocketException)
+        catch (SocketException e)
         {
-            throw new QmpException($"File descriptor '{descriptor}' is not a socket");
+            socket.Dispose();
+            throw new QmpException($"Failed to listen on fd socket: {SocketErrorText.Of(e)}");
         }
     }
 }

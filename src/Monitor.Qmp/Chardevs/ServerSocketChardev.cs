@@ -1,0 +1,124 @@
+using System.Net;
+using System.Net.Sockets;
+using SocketAddress = Monitor.Qapi.SocketAddress;
+
+namespace Monitor.Qmp;
+
+/// <summary>A device that listens: every client that connects is a connection of its own, several at once.</summary>
+internal sealed class ServerSocketChardev : Chardev
+{
+    private static readonly TimeSpan _retryInterval = TimeSpan.FromMilliseconds(100);
+
+    private readonly SocketAddress _address;
+
+    private readonly IReadOnlyList<Socket> _sockets;
+
+    private readonly string _localName;
+
+    private Socket? _first;
+
+    private int _connections;
+
+    private volatile bool _isClosed;
+
+    private ServerSocketChardev(string id, Stream? log, SocketAddress address, IReadOnlyList<Socket> sockets)
+        : base(id, log)
+    {
+        _address = address;
+        _sockets = sockets;
+        _localName = SocketName.OfServer(sockets[0], address);
+    }
+
+    /// <inheritdoc/>
+    public override string FileName => _first is null && _connections == 0 ? "disconnected:" + _localName : _localName;
+
+    /// <summary>Listens.</summary>
+    /// <param name="id">The device's name.</param>
+    /// <param name="log">Gets a copy of what is written to it, if any.</param>
+    /// <param name="address">Where.</param>
+    /// <param name="isWaiting">Whether to wait for the first client.</param>
+    /// <exception cref="QmpException">It cannot listen there.</exception>
+    public static async Task<ServerSocketChardev> OpenAsync(string id, Stream? log, SocketAddress address, bool isWaiting)
+    {
+        var chardev = new ServerSocketChardev(id, log, address, await ListeningSockets.OpenAsync(address, isOwnerOnly: true));
+        if (isWaiting)
+        {
+            DaemonLog.Info("Qmp", $"chardev '{id}' waits for a client on {chardev._localName}");
+            chardev._first = await Task.Run(chardev.AcceptFirst);
+        }
+
+        return chardev;
+    }
+
+    /// <inheritdoc/>
+    private protected override void Start(Action<QmpTransport> connected)
+    {
+        if (Interlocked.Exchange(ref _first, null) is { } first)
+        {
+            HandOut(first, connected);
+        }
+
+        foreach (Socket socket in _sockets)
+        {
+            new Thread(() => Accept(socket, connected)) { IsBackground = true, Name = $"chardev {Id}" }.Start();
+        }
+    }
+
+    /// <inheritdoc/>
+    private protected override void Close()
+    {
+        if (_isClosed)
+        {
+            return;
+        }
+
+        _isClosed = true;
+        _first?.Dispose();
+        foreach (Socket socket in _sockets)
+        {
+            socket.Dispose();
+        }
+
+        if (_address is { Type: SocketAddressType.Unix, Unix: { Abstract: not true } unix })
+        {
+            File.Delete(unix.Path);
+        }
+    }
+
+    private Socket AcceptFirst()
+    {
+        var ready = _sockets.ToList();
+        Socket.Select(ready, null, null, Timeout.Infinite);
+        return ready[0].Accept();
+    }
+
+    private void Accept(Socket socket, Action<QmpTransport> connected)
+    {
+        while (!_isClosed)
+        {
+            try
+            {
+                HandOut(socket.Accept(), connected);
+            }
+            catch (Exception e) when (e is SocketException or ObjectDisposedException)
+            {
+                if (!_isClosed)
+                {
+                    DaemonLog.Warn("Qmp", $"chardev '{Id}' cannot accept: {e.Message}");
+                    Thread.Sleep(_retryInterval);
+                }
+            }
+        }
+    }
+
+    private void HandOut(Socket socket, Action<QmpTransport> connected)
+    {
+        if (socket.AddressFamily != AddressFamily.Unix)
+        {
+            socket.NoDelay = true;
+        }
+
+        Interlocked.Increment(ref _connections);
+        connected(new SocketTransport(socket) { Ended = () => Interlocked.Decrement(ref _connections) });
+    }
+}

@@ -1,0 +1,34 @@
+using System.Net;
+using System.Net.Sockets;
+using SocketAddress = Monitor.Qapi.SocketAddress;
+
+namespace Monitor.Qmp;
+
+/// <summary>Words a socket device as <c>query-chardev</c> shows it.</summary>
+internal static class SocketName
+{
+    /// <summary>A listening socket: its real port, the rest of the address as it was given.</summary>
+    public static string OfServer(Socket socket, SocketAddress address) => socket.LocalEndPoint switch
+    {
+        IPEndPoint ip => $"tcp:{ip.Address}:{ip.Port},server=on",
+        UnixDomainSocketEndPoint unix when address.Type != SocketAddressType.Unix => $"unix:{unix},server=on",
+        _ => $"{OfAddress(address)},server=on",
+    };
+
+    /// <summary>An address to connect to.</summary>
+    public static string OfAddress(SocketAddress address) => address.Type switch
+    {
+        SocketAddressType.Unix => $"unix:{address.Unix.Path}{AbstractOptions(address.Unix)}",
+        SocketAddressType.Inet => $"tcp:{address.Inet.Host}:{address.Inet.Port}",
+        _ => $"fd:{address.Fd.Str}",
+    };
+
+    /// <summary>A connection that we made.</summary>
+    public static string OfClient(Socket socket) => socket is { LocalEndPoint: IPEndPoint local, RemoteEndPoint: IPEndPoint remote }
+        ? $"tcp:{remote.Address}:{remote.Port} <-> {local.Address}:{local.Port}"
+        : "unix:";
+
+    private static string AbstractOptions(UnixSocketAddress address) => address.Abstract != true
+        ? ""
+        : address.Tight == false ? ",abstract=on" : ",abstract=on,tight=on";
+}

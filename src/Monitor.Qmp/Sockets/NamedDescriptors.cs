@@ -1,0 +1,40 @@
+using System.Globalization;
+using System.Net.Sockets;
+
+namespace Monitor.Qmp;
+
+/// <summary>Open descriptors that clients name instead of an address: inherited ones by number, while the command line is read.</summary>
+/// <remarks>Numbers are the command line's alone: a client that could name any number could take the daemon's own files from it.</remarks>
+public static class NamedDescriptors
+{
+    private static volatile bool s_isStarted;
+
+    /// <summary>Ends the time in which a number names an inherited descriptor.</summary>
+    public static void EndInheritance() => s_isStarted = true;
+
+    /// <summary>Takes a socket out.</summary>
+    /// <param name="name">A number while the command line is read.</param>
+    /// <returns>The caller's from now on, in blocking mode.</returns>
+    /// <exception cref="QmpException">There is no such descriptor, or it is no socket.</exception>
+    internal static Socket TakeSocket(string name)
+    {
+        if (s_isStarted)
+        {
+            throw new QmpException($"File descriptor named '{name}' has not been found");
+        }
+
+        if (!int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+        {
+            throw new QmpException($"Unable to parse FD number {name}");
+        }
+
+        try
+        {
+            return new Socket(new SafeSocketHandle(number, ownsHandle: true)) { Blocking = true };
+        }
+        catch (SocketException)
+        {
+            throw new QmpException($"File descriptor '{name}' is not a socket");
+        }
+    }
+}
