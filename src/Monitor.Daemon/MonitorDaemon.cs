@@ -25,7 +25,7 @@ internal sealed class MonitorDaemon : IDisposable
         var objects = new ObjectStore();
         _exports = new ExportManager(_graph, objects);
         Lifetime = new DaemonLifetime(_exports, jobs);
-        BlockNodes = new BlockNodeCommands(jobs, Lifetime);
+        BlockNodes = new BlockNodeCommands(jobs, objects, Lifetime);
         Exports = new ExportCommands(_graph, _exports, Lifetime);
         Misc = new MiscCommands(objects);
         Server = new QmpServer(new QmpDispatcher(MakeTable(jobs, objects, events), Loop), events);

@@ -48,6 +48,9 @@ public abstract class BlockJob : Job
     /// <summary>The door to the target.</summary>
     protected BlockBackend TargetDoor => _doors.Target;
 
+    /// <summary>Whether a door is one of this job's.</summary>
+    internal bool Owns(BlockBackend door) => door == SourceDoor || door == TargetDoor;
+
     /// <summary>Completes when <see cref="FailBody"/> is called.</summary>
     private protected Task Failure => _failure.Task;
 

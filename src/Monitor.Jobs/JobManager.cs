@@ -83,6 +83,20 @@ public sealed class JobManager
         }
     }
 
+    /// <summary>The job that a door belongs to, if it is a job's.</summary>
+    public BlockJob? FindOwner(BlockBackend door)
+    {
+        foreach (Job job in _jobs)
+        {
+            if (job is BlockJob blockJob && blockJob.Owns(door))
+            {
+                return blockJob;
+            }
+        }
+
+        return null;
+    }
+
     /// <summary>Ends all jobs by force and forgets them (<c>quit</c>).</summary>
     /// <returns>Completes when none is left.</returns>
     public async Task CancelAllAsync()

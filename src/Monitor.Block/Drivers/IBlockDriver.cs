@@ -11,6 +11,14 @@ internal interface IBlockDriver
     /// <summary>What the options say of the backing node; <see langword="null"/> if nothing, or the driver has none.</summary>
     BlockdevRefOrNull? Backing(BlockdevOptions options) => null;
 
+    /// <summary>Refuses changes of options that an open node cannot follow.</summary>
+    /// <param name="before">The options it was opened with.</param>
+    /// <param name="after">The options it is to have.</param>
+    /// <exception cref="QmpException">An option differs that must not.</exception>
+    void CheckReopen(BlockdevOptions before, BlockdevOptions after)
+    {
+    }
+
     /// <summary>Makes the node; it has no children yet and touches nothing.</summary>
     /// <exception cref="QmpException">The options contradict each other.</exception>
     BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph);

@@ -84,65 +84,30 @@ public sealed class BlockBackend : IBlockParent
 
     /// <summary>Reads through the door. The range must lie within the size.</summary>
     /// <exception cref="BlockIoException">Out of range (EIO), or the medium failed.</exception>
-    public ValueTask ReadAsync(long offset, Memory<byte> buffer)
-    {
-        if (!TryEnter())
-        {
-            return ReadLaterAsync(offset, buffer);
-        }
-
-        ValueTask request;
-        try
-        {
-            CheckRange(offset, buffer.Length);
-            request = Node.ReadAsync(offset, buffer);
-        }
-        catch
-        {
-            Exit();
-            throw;
-        }
-
-        return Leave(request);
-    }
+    public ValueTask ReadAsync(long offset, Memory<byte> buffer) =>
+        TryEnter() ? ReadInside(offset, buffer) : ReadLaterAsync(offset, buffer);
 
     /// <summary>Writes through the door. The range must lie within the size.</summary>
     /// <exception cref="BlockIoException">Out of range (EIO), read-only (EPERM), or the medium failed.</exception>
-    public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags = BlockWriteFlags.None)
-    {
-        if (!TryEnter())
-        {
-            return WriteLaterAsync(offset, buffer, flags);
-        }
-
-        ValueTask request;
-        try
-        {
-            CheckWrite(offset, buffer.Length);
-            request = Node.WriteAsync(offset, buffer, flags);
-        }
-        catch
-        {
-            Exit();
-            throw;
-        }
-
-        return Leave(request);
-    }
+    public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags = BlockWriteFlags.None) =>
+        TryEnter() ? WriteInside(offset, buffer, flags) : WriteLaterAsync(offset, buffer, flags);
 
     /// <summary>Makes a range read as zeroes, through the door.</summary>
     /// <exception cref="BlockIoException">Out of range (EIO), read-only (EPERM), not cheap with NoFallback (ENOTSUP), or the medium failed.</exception>
     public async ValueTask WriteZeroesAsync(long offset, long length, BlockWriteFlags flags = BlockWriteFlags.None)
     {
         await EnterAsync().ConfigureAwait(false);
+        Admit(BlockRequestKind.Write, offset, length);
+        long started = BlockStatistics.Now;
+        bool succeeded = false;
         try
         {
-            CheckWrite(offset, length);
             await Node.WriteZeroesAsync(offset, length, flags).ConfigureAwait(false);
+            succeeded = true;
         }
         finally
         {
-            Exit();
+            Finish(BlockRequestKind.Write, length, started, succeeded);
         }
     }
 
@@ -151,14 +116,17 @@ public sealed class BlockBackend : IBlockParent
     public async ValueTask DiscardAsync(long offset, long length)
     {
         await EnterAsync().ConfigureAwait(false);
+        Admit(BlockRequestKind.Unmap, offset, length);
+        long started = BlockStatistics.Now;
+        bool succeeded = false;
         try
         {
-            CheckWrite(offset, length);
             await Node.DiscardAsync(offset, length).ConfigureAwait(false);
+            succeeded = true;
         }
         finally
         {
-            Exit();
+            Finish(BlockRequestKind.Unmap, length, started, succeeded);
         }
     }
 
@@ -167,13 +135,16 @@ public sealed class BlockBackend : IBlockParent
     public async ValueTask FlushAsync()
     {
         await EnterAsync().ConfigureAwait(false);
+        long started = BlockStatistics.Now;
+        bool succeeded = false;
         try
         {
             await Node.FlushAsync().ConfigureAwait(false);
+            succeeded = true;
         }
         finally
         {
-            Exit();
+            Finish(BlockRequestKind.Flush, 0, started, succeeded);
         }
     }
 
@@ -184,7 +155,11 @@ public sealed class BlockBackend : IBlockParent
         await EnterAsync().ConfigureAwait(false);
         try
         {
-            CheckRange(offset, length);
+            if (!IsInside(offset, length))
+            {
+                throw new BlockIoException(Errno.EIO);
+            }
+
             return await BlockStatusWalk.StatusAsync(Node, offset, length).ConfigureAwait(false);
         }
         finally
@@ -225,44 +200,61 @@ public sealed class BlockBackend : IBlockParent
         }
     }
 
-    private void CheckRange(long offset, long length)
+    private bool IsInside(long offset, long length) => offset >= 0 && length >= 0 && offset <= Node.SizeBytes - length;
+
+    /// <summary>Turns a request that came in away again if it cannot be served.</summary>
+    private void Admit(BlockRequestKind kind, long offset, long length)
     {
-        if (offset < 0 || length < 0 || offset > Node.SizeBytes - length)
+        bool isInside = IsInside(offset, length);
+        if (isInside && (kind == BlockRequestKind.Read || !IsReadOnly))
         {
-            throw new BlockIoException(Errno.EIO);
+            return;
         }
+
+        Node.Statistics.CountInvalid(kind);
+        Exit();
+        throw new BlockIoException(isInside ? Errno.EPERM : Errno.EIO);
     }
 
-    private void CheckWrite(long offset, long length)
+    /// <summary>Counts a request and lets it out.</summary>
+    private void Finish(BlockRequestKind kind, long length, long started, bool succeeded)
     {
-        CheckRange(offset, length);
-        if (IsReadOnly)
+        BlockStatistics statistics = Node.Statistics;
+        if (succeeded)
         {
-            throw new BlockIoException(Errno.EPERM);
+            statistics.CountDone(kind, length, started);
         }
-    }
-
-    private ValueTask Leave(ValueTask request)
-    {
-        if (!request.IsCompleted)
+        else
         {
-            return LeaveLaterAsync(request);
+            statistics.CountFailed(kind, started);
         }
 
         Exit();
+    }
+
+    private ValueTask Leave(ValueTask request, BlockRequestKind kind, long length, long started)
+    {
+        if (!request.IsCompleted)
+        {
+            return LeaveLaterAsync(request, kind, length, started);
+        }
+
+        Finish(kind, length, started, request.IsCompletedSuccessfully);
         return request;
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask LeaveLaterAsync(ValueTask request)
+    private async ValueTask LeaveLaterAsync(ValueTask request, BlockRequestKind kind, long length, long started)
     {
+        bool succeeded = false;
         try
         {
             await request.ConfigureAwait(false);
+            succeeded = true;
         }
         finally
         {
-            Exit();
+            Finish(kind, length, started, succeeded);
         }
     }
 
@@ -278,28 +270,48 @@ public sealed class BlockBackend : IBlockParent
     private async ValueTask ReadLaterAsync(long offset, Memory<byte> buffer)
     {
         await EnterLaterAsync().ConfigureAwait(false);
+        await ReadInside(offset, buffer).ConfigureAwait(false);
+    }
+
+    private ValueTask ReadInside(long offset, Memory<byte> buffer)
+    {
+        Admit(BlockRequestKind.Read, offset, buffer.Length);
+        long started = BlockStatistics.Now;
+        ValueTask request;
         try
         {
-            CheckRange(offset, buffer.Length);
-            await Node.ReadAsync(offset, buffer).ConfigureAwait(false);
+            request = Node.ReadAsync(offset, buffer);
         }
-        finally
+        catch
         {
-            Exit();
+            Finish(BlockRequestKind.Read, buffer.Length, started, succeeded: false);
+            throw;
         }
+
+        return Leave(request, BlockRequestKind.Read, buffer.Length, started);
     }
 
     private async ValueTask WriteLaterAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {
         await EnterLaterAsync().ConfigureAwait(false);
+        await WriteInside(offset, buffer, flags).ConfigureAwait(false);
+    }
+
+    private ValueTask WriteInside(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
+    {
+        Admit(BlockRequestKind.Write, offset, buffer.Length);
+        long started = BlockStatistics.Now;
+        ValueTask request;
         try
         {
-            CheckWrite(offset, buffer.Length);
-            await Node.WriteAsync(offset, buffer, flags).ConfigureAwait(false);
+            request = Node.WriteAsync(offset, buffer, flags);
         }
-        finally
+        catch
         {
-            Exit();
+            Finish(BlockRequestKind.Write, buffer.Length, started, succeeded: false);
+            throw;
         }
+
+        return Leave(request, BlockRequestKind.Write, buffer.Length, started);
     }
 }

@@ -31,7 +31,7 @@ public sealed class BlockChild
     public string Name { get; }
 
     /// <summary>What the child is to its parent.</summary>
-    public BlockChildRole Role { get; }
+    public BlockChildRole Role { get; internal set; }
 
     /// <summary>What the parent does with the node.</summary>
     public BlockPermission Used { get; internal set; }
@@ -41,4 +41,12 @@ public sealed class BlockChild
 
     /// <summary>Stays at its node when a filter is put above that node or the node is replaced (a job's own edge).</summary>
     public bool StaysAtNode { get; init; }
+
+    /// <summary>Moves an edge to another node, whose parent list then has it.</summary>
+    internal static void Repoint(BlockChild edge, BlockNode to)
+    {
+        edge.Node.RemoveParent(edge);
+        edge.Node = to;
+        to.AddParent(edge);
+    }
 }

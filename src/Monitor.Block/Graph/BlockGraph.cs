@@ -47,6 +47,13 @@ public sealed class BlockGraph
     public BlockNode GetDeviceOrNode(string name) =>
         Find(name) ?? throw new QmpException($"Cannot find device='{name}' nor node-name='{name}'");
 
+    /// <summary>The node that a command means which takes a drive's name and a node's name.</summary>
+    /// <param name="device">The drive's name; there are no drives.</param>
+    /// <param name="nodeName">The node's name.</param>
+    /// <exception cref="QmpException">There is neither.</exception>
+    public BlockNode Lookup(string? device, string? nodeName) =>
+        (nodeName is null ? null : Find(nodeName)) ?? throw new QmpException($"Cannot find device='{device}' nor node-name='{nodeName}'");
+
     /// <summary>Waits for the right to change the graph; first come, first served.</summary>
     public ValueTask<GraphChange> ChangeAsync() => _gate.EnterAsync();
 
@@ -159,14 +166,14 @@ public sealed class BlockGraph
     {
         AssertTurn();
         List<BlockChild> moved = [.. from.Parents.Where(e => !e.StaysAtNode && e.Parent != to && (moves?.Invoke(e) ?? true))];
-        Repoint(moved, from, to);
+        Repoint(moved, to);
         try
         {
             PermissionUpdate.Run(from, to);
         }
         catch
         {
-            Repoint(moved, to, from);
+            Repoint(moved, from);
             throw;
         }
 
@@ -180,14 +187,14 @@ public sealed class BlockGraph
     {
         AssertTurn();
         BlockNode from = edge.Node;
-        Repoint([edge], from, to);
+        BlockChild.Repoint(edge, to);
         try
         {
             PermissionUpdate.Run(edge.Parent is BlockNode parent ? [parent, from, to] : [from, to]);
         }
         catch
         {
-            Repoint([edge], to, from);
+            BlockChild.Repoint(edge, from);
             throw;
         }
 
@@ -307,13 +314,11 @@ public sealed class BlockGraph
         }
     }
 
-    private static void Repoint(List<BlockChild> edges, BlockNode from, BlockNode to)
+    private static void Repoint(List<BlockChild> edges, BlockNode to)
     {
         foreach (BlockChild edge in edges)
         {
-            from.RemoveParent(edge);
-            edge.Node = to;
-            to.AddParent(edge);
+            BlockChild.Repoint(edge, to);
         }
     }
 

@@ -18,6 +18,9 @@ public abstract class BlockNode : IBlockParent
     private readonly List<BlockChild> _parents = [];
     private readonly Lock _growth = new();
     private long _sizeBytes;
+    private long _highestWriteEnd;
+    private WriteThreshold? _writeThreshold;
+    private string? _impliedBackingName;
 
     /// <summary>Makes a node that is not in a graph yet and has not touched its medium.</summary>
     protected BlockNode(BlockNodeSettings settings)
@@ -37,12 +40,13 @@ public abstract class BlockNode : IBlockParent
 
     /// <summary>What <c>filename</c> of the queries shows: a path, or a <c>json:</c> form where a path does not say enough, or empty.</summary>
     public virtual string FileName => FilteredOrFile is not { } below ? ""
+        : IsBackingOverridden ? JsonFileName
         : IsFilter || !below.FileName.StartsWith(JsonPrefix, StringComparison.Ordinal) ? below.FileName
         : JsonFileName;
 
     /// <summary>The options that make the node, as JSON; the members stand in the order in which QEMU happens to write them.</summary>
     public virtual string OptionsJson => FilteredOrFile is { } below
-        ? $"{{\"driver\": \"{DriverName}\", \"file\": {below.OptionsJson}}}"
+        ? $"{{{BackingJson}\"driver\": \"{DriverName}\", \"file\": {below.OptionsJson}}}"
         : $"{{\"driver\": \"{DriverName}\"}}";
 
     /// <summary>Whether writes are refused.</summary>
@@ -75,17 +79,48 @@ public abstract class BlockNode : IBlockParent
     /// <summary>The edge to the <c>backing</c> node, if any.</summary>
     public BlockChild? Backing => FindChild(BlockChildRole.CopyOnWrite);
 
+    /// <summary>The options it was opened with; <see langword="null"/> for a node that a job put in.</summary>
+    public BlockdevOptions? Definition { get; internal set; }
+
+    /// <summary>The parent in whose definition it was opened: what its own options leave open comes from there. Null for a node added by itself.</summary>
+    public BlockNode? InheritsFrom { get; internal set; }
+
+    /// <summary>The backing node's name as far as the image implies it: another backing node must be given by options.</summary>
+    public string? ImpliedBackingName
+    {
+        get => _impliedBackingName ?? BackingFromImage?.FileName;
+        internal set => _impliedBackingName = value;
+    }
+
     /// <summary>The dirty bitmaps and the log of writes.</summary>
     public NodeBitmaps Bitmaps { get; }
 
     /// <summary>Where this node's persistent bitmaps are kept; <see langword="null"/> if its format cannot.</summary>
     public IBitmapStore? BitmapStore => Bitmaps.Store;
 
+    /// <summary>What its users have asked of it.</summary>
+    public BlockStatistics Statistics { get; } = new();
+
+    /// <summary>Where the write ended that reached furthest, in bytes; 0 before the first.</summary>
+    public long HighestWriteEnd => Volatile.Read(ref _highestWriteEnd);
+
+    /// <summary>Where a write is to be announced; <see langword="null"/> if nowhere, or once it was.</summary>
+    public WriteThreshold? WriteThreshold
+    {
+        get => Volatile.Read(ref _writeThreshold) is { IsCrossed: false } waiting ? waiting : null;
+        set => Volatile.Write(ref _writeThreshold, value);
+    }
+
     /// <inheritdoc/>
     public string Description => $"node '{NodeName}'";
 
     /// <summary>The <c>json:</c> form of the name.</summary>
     protected string JsonFileName => JsonPrefix + OptionsJson;
+
+    /// <summary>Whether the open backing node is another one than the image names: then the image's path says too little.</summary>
+    private bool IsBackingOverridden => SupportsBacking && (ImpliedBackingName ?? "") != (Backing?.Node.FileName ?? "");
+
+    private string BackingJson => IsBackingOverridden ? $"\"backing\": {Backing?.Node.OptionsJson ?? "null"}, " : "";
 
     private BlockNode? FilteredOrFile => (FindChild(BlockChildRole.Filtered) ?? FindChild(BlockChildRole.Primary))?.Node;
 
@@ -142,6 +177,7 @@ public abstract class BlockNode : IBlockParent
             return WriteZeroesAsync(offset, buffer.Length, Settings.DetectZeroes == DetectZeroesMode.Unmap ? flags | BlockWriteFlags.MayUnmap : flags);
         }
 
+        NoteWrite(offset + buffer.Length);
         ValueTask write;
         try
         {
@@ -167,6 +203,7 @@ public abstract class BlockNode : IBlockParent
             flags &= ~BlockWriteFlags.MayUnmap;
         }
 
+        NoteWrite(offset + length);
         ValueTask write;
         try
         {
@@ -233,7 +270,45 @@ public abstract class BlockNode : IBlockParent
     {
         await DoTruncateAsync(sizeBytes).ConfigureAwait(false);
         SetSize(sizeBytes);
+        foreach (BlockChild edge in _parents)
+        {
+            (edge.Parent as BlockNode)?.FollowChildSize();
+        }
     }
+
+    /// <summary>Takes note that a child was resized: who shows its child's content has the child's size.</summary>
+    protected internal virtual void FollowChildSize()
+    {
+    }
+
+    /// <summary>Writes another backing file name into the image's header; the open backing node stays.</summary>
+    /// <param name="backing">The name and format; <see langword="null"/> for none.</param>
+    /// <exception cref="BlockIoException">The image has no such name (ENOTSUP), it does not fit, or the medium failed.</exception>
+    public virtual ValueTask ChangeBackingFileAsync(BackingImage? backing) => throw new BlockIoException(Errno.ENOTSUP);
+
+    /// <summary>The settings before the reopen that is under way.</summary>
+    internal BlockNodeSettings? SettingsBeforeReopen { get; set; }
+
+    /// <summary>Stores what is kept in memory and is lost to a read-only image; the node is drained and about to become read-only.</summary>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    protected internal virtual ValueTask LeaveWritableAsync() => default;
+
+    /// <summary>Prepares the image to be written; the node is drained and has just become writable.</summary>
+    /// <exception cref="QmpException">The image may not be written.</exception>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    protected internal virtual ValueTask EnterWritableAsync() => default;
+
+    /// <summary>Takes over those options of its driver that may change while it is open. Its children are the new ones; it is drained.</summary>
+    /// <exception cref="QmpException">They do not fit; nothing was changed.</exception>
+    protected internal virtual void Reconfigure(BlockdevOptions? options)
+    {
+    }
+
+    /// <summary>From now on the header alone implies the backing node's name.</summary>
+    public void ForgetImpliedBackingName() => _impliedBackingName = null;
+
+    /// <summary>Whether the format knows backing files.</summary>
+    public virtual bool SupportsBacking => false;
 
     /// <summary>What this node needs of, and lets others do with, one of its children, given what its own parents need and let.</summary>
     /// <param name="child">The edge.</param>
@@ -248,7 +323,10 @@ public abstract class BlockNode : IBlockParent
     {
         if ((used & BlockPermission.Write) != 0 && IsReadOnly)
         {
-            throw new QmpException("Block node is read-only");
+            throw new QmpException(
+                SettingsBeforeReopen is { ReadOnly: false }
+                    ? $"Read-only block node '{NodeName}' cannot support read-write users"
+                    : "Block node is read-only");
         }
     }
 
@@ -278,7 +356,8 @@ public abstract class BlockNode : IBlockParent
     protected abstract ValueTask DoFlushAsync();
 
     /// <summary>Changes the medium's size; see <see cref="TruncateAsync"/>.</summary>
-    protected virtual ValueTask DoTruncateAsync(long sizeBytes) => throw new BlockIoException(Errno.ENOTSUP);
+    protected virtual ValueTask DoTruncateAsync(long sizeBytes) =>
+        throw new BlockIoException(Errno.ENOTSUP, "Image format driver does not support resize");
 
     /// <summary>Takes note of the medium's size: at open or after a truncate.</summary>
     protected void SetSize(long sizeBytes)
@@ -313,6 +392,31 @@ public abstract class BlockNode : IBlockParent
     internal void AddParent(BlockChild edge) => _parents.Add(edge);
 
     internal void RemoveParent(BlockChild edge) => _parents.Remove(edge);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void NoteWrite(long end)
+    {
+        if (end > Volatile.Read(ref _highestWriteEnd))
+        {
+            RaiseHighestWriteEnd(end);
+        }
+
+        Volatile.Read(ref _writeThreshold)?.NoteWrite(end);
+    }
+
+    private void RaiseHighestWriteEnd(long end)
+    {
+        for (long seen = HighestWriteEnd; end > seen;)
+        {
+            long before = Interlocked.CompareExchange(ref _highestWriteEnd, end, seen);
+            if (before == seen)
+            {
+                return;
+            }
+
+            seen = before;
+        }
+    }
 
     private ValueTask Marked(ValueTask write, long offset, long length, BlockWriteFlags flags)
     {

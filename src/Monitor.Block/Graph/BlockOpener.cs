@@ -74,6 +74,7 @@ public sealed class BlockOpener
         try
         {
             BlockNode node = driver.Create(settings, options, _graph);
+            node.Definition = options;
             _made.Add((node, name));
             return node;
         }
@@ -88,6 +89,7 @@ public sealed class BlockOpener
     {
         if (child is not null)
         {
+            child.InheritsFrom = parent;
             _graph.AttachChild(parent, child, name, role);
             return;
         }
@@ -123,6 +125,10 @@ public sealed class BlockOpener
             BlockdevOptions? definition = given is null ? await NamedByImageAsync(node) : given.Definition;
             BlockNode? backing = definition is null ? null : await OpenNodeAsync(definition, BlockNodeInheritance.Backing(node.Settings));
             await AttachAsync(node, backing, given?.Reference, "backing", BlockChildRole.CopyOnWrite);
+            if (given is null)
+            {
+                node.ImpliedBackingName = node.Backing!.Node.FileName;
+            }
         }
         catch (QmpException e)
         {
@@ -136,11 +142,14 @@ public sealed class BlockOpener
         BackingImage backing = node.BackingFromImage!;
         if (FileBelow(node) is { } file && !_chain.Add(file.Identity))
         {
-            throw new QmpException($"Backing file '{backing.FileName}' of '{node.FileName}' leads back to the image itself");
+            throw new QmpException($"Backing file '{backing.FileName}' of '{ImageName(node)}' leads back to the image itself");
         }
 
-        return await BlockThreads.RunAsync(() => BackingFileOptions.From(backing, node.FileName));
+        return await BlockThreads.RunAsync(() => BackingFileOptions.From(backing, ImageName(node)));
     }
+
+    /// <summary>The name of the file that holds the image: relative names count from there.</summary>
+    private static string ImageName(BlockNode node) => node.FindChild(BlockChildRole.Primary)!.Node.FileName;
 
     private static FileNode? FileBelow(BlockNode node)
     {

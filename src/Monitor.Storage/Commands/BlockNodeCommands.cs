@@ -2,14 +2,17 @@ using Monitor.Block;
 using Monitor.Jobs;
 using Monitor.Qapi;
 using Monitor.Storage.Images;
+using Monitor.Storage.Objects;
+using Monitor.Storage.Transactions;
 using BlockPermission = Monitor.Block.BlockPermission;
 
 namespace Monitor.Storage.Commands;
 
 /// <summary>The module <c>block-node</c>: nodes are added, removed, created and described.</summary>
 /// <param name="jobs">All jobs; knows the graph.</param>
+/// <param name="objects">The iothreads.</param>
 /// <param name="lifetime">Whether the daemon still takes work.</param>
-public sealed class BlockNodeCommands(JobManager jobs, DaemonLifetime lifetime) : IBlockNodeCommands
+public sealed partial class BlockNodeCommands(JobManager jobs, ObjectStore objects, DaemonLifetime lifetime) : IBlockNodeCommands
 {
     private BlockGraph Graph => jobs.Graph;
 
@@ -26,6 +29,47 @@ public sealed class BlockNodeCommands(JobManager jobs, DaemonLifetime lifetime) 
         }
 
         return new(found);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<BlockStats>> QueryBlockstatsAsync(QueryBlockstatsArguments arguments)
+    {
+        var figures = new List<BlockStats>();
+        if (arguments.QueryNodes == true)
+        {
+            figures.EnsureCapacity(Graph.Nodes.Count);
+            foreach (BlockNode node in Graph.Nodes)
+            {
+                figures.Add(BlockStatisticsDescription.Describe(node));
+            }
+        }
+
+        return new(figures);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<XDbgBlockGraph> XDebugQueryBlockGraphAsync() => new(BlockGraphDescription.Describe(jobs));
+
+    /// <inheritdoc/>
+    public ValueTask BlockSetWriteThresholdAsync(BlockSetWriteThresholdArguments arguments)
+    {
+        BlockNode node = Graph.Find(arguments.NodeName) ?? throw new QmpException($"Device '{arguments.NodeName}' not found");
+        node.WriteThreshold = arguments.WriteThreshold == 0 ? null : new WriteThreshold(node.NodeName, arguments.WriteThreshold, Graph.Events);
+        return default;
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Requests run on all cores whatever it says; what can be refused is refused.</remarks>
+    public ValueTask XBlockdevSetIothreadAsync(XBlockdevSetIothreadArguments arguments)
+    {
+        BlockNode node = Graph.Get(arguments.NodeName);
+        if (arguments.Force != true && node.Parents.Any(edge => edge.Parent is BlockBackend))
+        {
+            throw new QmpException(
+                $"Node {node.NodeName} is associated with a BlockBackend and could be in use (use force=true to override this check)");
+        }
+
+        return arguments.Iothread.String is { } id && !objects.HasIothread(id) ? throw new QmpException($"Cannot find iothread {id}") : default;
     }
 
     /// <inheritdoc/>
@@ -59,7 +103,7 @@ public sealed class BlockNodeCommands(JobManager jobs, DaemonLifetime lifetime) 
             throw new QmpException("Driver does not support blockdev-create");
         }
 
-        CreateJob.Start(jobs, arguments.JobId, () => new ValueTask(Graph.Loop.RunAsync(() => ImageCreation.CreateAsync(Graph, options))));
+        ImageJob.Start(jobs, JobType.Create, arguments.JobId, () => new ValueTask(Graph.Loop.RunAsync(() => ImageCreation.CreateAsync(Graph, options))));
         return default;
     }
 
@@ -74,15 +118,7 @@ public sealed class BlockNodeCommands(JobManager jobs, DaemonLifetime lifetime) 
             }
         }
 
-        jobs.CheckNotInUse(node);
-        foreach (BlockChild edge in node.Parents)
-        {
-            if ((edge.Role & BlockChildRole.CopyOnWrite) != 0 && edge.Parent is BlockNode overlay)
-            {
-                throw new QmpException($"Node '{node.NodeName}' is busy: node is used as backing hd of '{overlay.NodeName}'");
-            }
-        }
-
+        OperationBlockers.Check(jobs, node);
         if (!node.IsMonitorOwned)
         {
             throw new QmpException($"Node {node.NodeName} is not owned by the monitor");

@@ -37,7 +37,7 @@ internal static class NodeDescription
             IopsWr = 0,
             Image = DescribeImage(node, flat),
             Cache = new BlockdevCacheInfo { Writeback = true, Direct = node.Settings.CacheDirect, NoFlush = node.Settings.CacheNoFlush },
-            WriteThreshold = 0,
+            WriteThreshold = (long)(node.WriteThreshold?.Offset ?? 0),
             DirtyBitmaps = bitmaps.Count > 0 ? [.. bitmaps.Select(Describe)] : null,
         };
     }
@@ -56,7 +56,7 @@ internal static class NodeDescription
             VirtualSize = (node.SizeBytes + SectorBytes - 1) & -SectorBytes,
             ClusterSize = format.ClusterSizeBytes > 0 ? format.ClusterSizeBytes : null,
             BackingFilename = backing?.FileName,
-            FullBackingFilename = backing is null ? null : FullName(backing.FileName, node.FileName),
+            FullBackingFilename = backing is null ? null : FullName(backing.FileName, node.FindChild(BlockChildRole.Primary)!.Node.FileName),
             BackingFilenameFormat = backing?.Format,
             BackingImage = flat || below is null ? null : DescribeImage(below, flat),
             FormatSpecific = node is Qcow2Node qcow2 ? Describe(qcow2) : null,

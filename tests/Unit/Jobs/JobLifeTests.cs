@@ -181,7 +181,7 @@ public sealed class JobLifeTests
     [Test]
     public async Task A_create_job_stays_until_dismissed_and_keeps_the_error()
     {
-        CreateJob job = _room.Turn(() => CreateJob.Start(_room.Jobs, "c", () => throw new QmpException("Could not create 'x'")));
+        ImageJob job = _room.Turn(() => ImageJob.Start(_room.Jobs, JobType.Create, "c", () => throw new QmpException("Could not create 'x'")));
         await job.Concluded;
         JobInfo info = _room.Turn(() => _room.Jobs.QueryJobs()[0]);
         Assert.That((info.CurrentProgress, info.TotalProgress, info.Error), Is.EqualTo((1L, 1L, "Could not create 'x'")));

@@ -7,6 +7,15 @@ internal sealed class FileDriver : IBlockDriver
 {
     public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options) => [];
 
+    public void CheckReopen(BlockdevOptions before, BlockdevOptions after)
+    {
+        FixedOption.Check("filename", before.File.Filename, after.File.Filename);
+        FixedOption.Check("aio", before.File.Aio, after.File.Aio);
+        FixedOption.Check("aio-max-batch", before.File.AioMaxBatch, after.File.AioMaxBatch);
+        FixedOption.Check("locking", before.File.Locking, after.File.Locking);
+        FixedOption.Check("drop-cache", before.File.DropCache, after.File.DropCache);
+    }
+
     public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph)
     {
         BlockdevOptionsFile file = options.File;

@@ -22,7 +22,8 @@ public sealed class FileNode : BlockNode
     private FileExtents _extents = null!;
     private PosixFile? _reopened;
     private (BlockPermission Used, BlockPermission Unshared) _granted;
-    private bool _writable;
+    private FileOpenMode _mode;
+    private FileOpenMode _reopenedMode;
     private bool _readsCached = true;
     private bool _unsynced;
     private int _syncsUnderWay;
@@ -58,13 +59,16 @@ public sealed class FileNode : BlockNode
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public long AllocatedBytes => _file.Status().AllocatedBytes;
 
+    /// <summary>What became of the discards that came here.</summary>
+    public DiscardStatistics Discards { get; } = new();
+
     /// <inheritdoc/>
     public override ValueTask OpenAsync()
     {
-        _writable = !Settings.ReadOnly && !Settings.AutoReadOnly;
+        _mode = Mode(!Settings.ReadOnly && !Settings.AutoReadOnly);
         try
         {
-            var file = PosixFile.Open(FileName, Mode(_writable));
+            var file = PosixFile.Open(FileName, _mode);
             try
             {
                 Adopt(file);
@@ -111,14 +115,15 @@ public sealed class FileNode : BlockNode
         BlockPermission unshared = Settings.ForceShare ? BlockPermission.None : BlockPermission.All & ~shared;
         _lock?.Prepare(used, unshared);
         bool writable = !Settings.ReadOnly && (!Settings.AutoReadOnly || (used & ~BlockPermission.ConsistentRead) != 0);
-        if (writable == _writable)
+        _reopenedMode = Mode(writable);
+        if (_reopenedMode == _mode)
         {
             return;
         }
 
         try
         {
-            _reopened = _file.OpenAgain(Mode(writable));
+            _reopened = _file.OpenAgain(_reopenedMode);
         }
         catch (BlockIoException e)
         {
@@ -136,7 +141,9 @@ public sealed class FileNode : BlockNode
         {
             _file.TakeOver(reopened);
             _reopened = null;
-            _writable = !_writable;
+            _mode = _reopenedMode;
+            _readsCached = true;
+            _direct = (_mode & FileOpenMode.Direct) != 0 ? new DirectTransfer(_file) : null;
         }
     }
 
@@ -203,11 +210,7 @@ public sealed class FileNode : BlockNode
         new(BlockThreads.RunAsync(() => WriteZeroes(offset, length, flags)));
 
     /// <inheritdoc/>
-    protected override ValueTask DoDiscardAsync(long offset, long length) => new(BlockThreads.RunAsync(() =>
-    {
-        _extents.TryPunchHole(offset, length);
-        NoteChange();
-    }));
+    protected override ValueTask DoDiscardAsync(long offset, long length) => new(BlockThreads.RunAsync(() => Discard(offset, length)));
 
     /// <inheritdoc/>
     protected override ValueTask DoFlushAsync()
@@ -271,6 +274,20 @@ public sealed class FileNode : BlockNode
         GrowSize(offset + buffer.Length);
         SyncIf(flags);
     }));
+
+    private void Discard(long offset, long length)
+    {
+        bool succeeded = false;
+        try
+        {
+            succeeded = _extents.TryPunchHole(offset, length);
+        }
+        finally
+        {
+            Discards.Count(length, succeeded);
+            NoteChange();
+        }
+    }
 
     private void WriteZeroes(long offset, long length, BlockWriteFlags flags)
     {

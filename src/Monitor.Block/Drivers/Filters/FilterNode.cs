@@ -57,6 +57,9 @@ public abstract class FilterNode(BlockNodeSettings settings) : BlockNode(setting
     /// <inheritdoc/>
     protected override ValueTask DoTruncateAsync(long sizeBytes) => Below.TruncateAsync(sizeBytes);
 
+    /// <inheritdoc/>
+    protected internal override void FollowChildSize() => SetSize(Below.SizeBytes);
+
     private async ValueTask WriteAndGrowAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {
         await Below.WriteAsync(offset, buffer, flags).ConfigureAwait(false);

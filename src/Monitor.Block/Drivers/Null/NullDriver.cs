@@ -9,6 +9,14 @@ internal sealed class NullDriver : IBlockDriver
 
     public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options) => [];
 
+    public void CheckReopen(BlockdevOptions before, BlockdevOptions after)
+    {
+        (var old, var asked) = ((BlockdevOptionsNull)before.Branch!, (BlockdevOptionsNull)after.Branch!);
+        FixedOption.Check("size", old.Size, asked.Size);
+        FixedOption.Check("latency-ns", old.LatencyNs, asked.LatencyNs);
+        FixedOption.Check("read-zeroes", old.ReadZeroes, asked.ReadZeroes);
+    }
+
     public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph)
     {
         var o = (BlockdevOptionsNull)options.Branch!;

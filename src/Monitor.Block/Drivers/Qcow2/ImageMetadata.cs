@@ -18,14 +18,12 @@ internal sealed class ImageMetadata
     /// <summary>Clusters that may wait for a flush before one is made for their sake.</summary>
     private const int RetiredLimit = 16384;
 
-    private readonly bool _passDiscards;
-
     /// <summary>Takes over an image whose header was read and checked.</summary>
     public ImageMetadata(BlockNode node, Qcow2OpenImage image, Qcow2CacheSizes sizes, GracePeriods requests, bool passDiscards, IEventSink events)
     {
         File = image.File;
         Header = image.Header;
-        _passDiscards = passDiscards;
+        PassesDiscards = passDiscards;
         Qcow2Header header = Header.Header;
         Clusters = new MetadataClusters((int)header.ClusterBits);
         Clusters.Add(0, header.ClusterBytes, MetadataClusters.Header);
@@ -41,6 +39,9 @@ internal sealed class ImageMetadata
         Refcounts = new Refcounts(File, Header, Clusters, Corruption, image.RefcountTable, sizes.RefcountBytes);
         Map = new ClusterMap(this, image.L1, sizes.SliceBytes, sizes.L2Bytes);
     }
+
+    /// <summary>Whether clusters that a guest discarded are discarded in the file too.</summary>
+    public bool PassesDiscards { get; set; }
 
     public ImageFile File { get; }
 
@@ -125,14 +126,21 @@ internal sealed class ImageMetadata
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public ValueTask ReclaimAsync() => Retired.UnlinkedCount > RetiredLimit ? FlushAsync() : ReleaseRetiredAsync();
 
+    /// <summary>Writes everything back, what its own giving back of clusters changed too. Nothing is in flight.</summary>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public async ValueTask StoreAsync()
+    {
+        await FlushAsync().ConfigureAwait(false);
+        await WriteBackAsync().ConfigureAwait(false);
+        await File.FlushAsync().ConfigureAwait(false);
+    }
+
     /// <summary>Writes everything back for good; failures are logged.</summary>
     public async ValueTask CloseAsync(string nodeName)
     {
         try
         {
-            await FlushAsync().ConfigureAwait(false);
-            await WriteBackAsync().ConfigureAwait(false);
-            await File.FlushAsync().ConfigureAwait(false);
+            await StoreAsync().ConfigureAwait(false);
         }
         catch (BlockIoException e)
         {
@@ -145,7 +153,7 @@ internal sealed class ImageMetadata
         while (Retired.TryTake(out ClusterRun run, out bool discard))
         {
             bool free = await Refcounts.DecreaseAsync(run).ConfigureAwait(false);
-            if (free && discard && _passDiscards)
+            if (free && discard && PassesDiscards)
             {
                 await PassDiscardAsync(run).ConfigureAwait(false);
             }

@@ -28,7 +28,7 @@ internal sealed class Qcow2HeaderCluster
 
     public List<Qcow2HeaderExtension> Extensions { get; }
 
-    public string? BackingFile { get; }
+    public string? BackingFile { get; set; }
 
     /// <summary>The backing file's format, if the image says it.</summary>
     public string? BackingFormat => Find(Qcow2HeaderExtension.BackingFormat) is { } data ? Encoding.UTF8.GetString(data) : null;

@@ -40,7 +40,7 @@ public sealed partial class Qcow2Node : FormatNode
 
     /// <inheritdoc/>
     public override BackingImage? BackingFromImage =>
-        _image.Header.BackingFile is { } name ? new BackingImage(name, _image.Header.BackingFormat) : null;
+        _image?.Header.BackingFile is { } name ? new BackingImage(name, _image.Header.BackingFormat) : null;
 
     private Qcow2Header Header => _image.Header.Header;
 
@@ -57,7 +57,7 @@ public sealed partial class Qcow2Node : FormatNode
 
         Qcow2CacheSizes sizes = Qcow2CacheSizes.From(_options, header);
         _clusterBits = (int)header.ClusterBits;
-        _image = new ImageMetadata(this, image, sizes, Requests, _options?.PassDiscardRequest ?? Settings.DiscardUnmap, _events);
+        _image = new ImageMetadata(this, image, sizes, Requests, PassesDiscards(_options), _events);
         SetSize((long)header.SizeBytes);
         if (!IsReadOnly)
         {
@@ -97,10 +97,16 @@ public sealed partial class Qcow2Node : FormatNode
     /// <inheritdoc/>
     protected override async ValueTask DoTruncateAsync(long sizeBytes)
     {
+        if (sizeBytes % Qcow2Format.SectorBytes != 0)
+        {
+            throw new BlockIoException(Errno.EINVAL, "The new size must be a multiple of 512");
+        }
+
         long before = SizeBytes;
         if (sizeBytes < before)
         {
-            throw new BlockIoException(Errno.ENOTSUP, "qcow2 images cannot be made smaller");
+            await ShrinkAsync(sizeBytes).ConfigureAwait(false);
+            return;
         }
 
         await _image.Lock.WaitAsync().ConfigureAwait(false);
@@ -151,6 +157,20 @@ public sealed partial class Qcow2Node : FormatNode
     private unsafe void Decompress(IoBuffer compressed, int length, IoBuffer cluster) =>
         CompressedCluster.Decompress(Header.CompressionType, compressed.Pointer, length, cluster.GetSpan()[..ClusterSizeBytes]);
 
+    /// <summary>Gives back what lies behind the new end; its tables stay, for they are small and a later growth needs them.</summary>
+    private async ValueTask ShrinkAsync(long sizeBytes)
+    {
+        long end = (sizeBytes + ClusterSizeBytes - 1) >> _clusterBits << _clusterBits;
+        if (end < SizeBytes)
+        {
+            await DoDiscardAsync(end, SizeBytes - end).ConfigureAwait(false);
+        }
+
+        await DoFlushAsync().ConfigureAwait(false);
+        Header.SizeBytes = (ulong)sizeBytes;
+        await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
+    }
+
     /// <summary>What a longer disk shows behind its old end must be zeroes: neither a longer backing file nor the rest of the last cluster.</summary>
     private async ValueTask ZeroGrownAsync(long before, long after)
     {
@@ -161,6 +181,8 @@ public sealed partial class Qcow2Node : FormatNode
             await DoWriteZeroesAsync(before, end - before, BlockWriteFlags.None).ConfigureAwait(false);
         }
     }
+
+    private bool PassesDiscards(BlockdevOptionsQcow2? options) => options?.PassDiscardRequest ?? Settings.DiscardUnmap;
 
     private long EntriesFor(long sizeBytes)
     {

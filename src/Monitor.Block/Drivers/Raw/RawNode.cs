@@ -8,8 +8,8 @@ public sealed class RawNode : BlockNode
 {
     private const int SectorBytes = 512;
 
-    private readonly long _offset;
-    private readonly long? _fixedSize;
+    private long _offset;
+    private long? _fixedSize;
 
     /// <summary>Makes the node; its <c>file</c> child (role <see cref="ChildRole"/>) is attached before it is opened.</summary>
     /// <param name="settings">The options every node has.</param>
@@ -53,24 +53,7 @@ public sealed class RawNode : BlockNode
     /// <inheritdoc/>
     public override ValueTask OpenAsync()
     {
-        long available = Below.SizeBytes;
-        if (_offset > available)
-        {
-            throw new QmpException($"Offset ({_offset}) cannot be greater than size of the containing file ({available})");
-        }
-
-        if (_fixedSize > available - _offset)
-        {
-            throw new QmpException(
-                $"The sum of offset ({_offset}) and size ({_fixedSize}) has to be smaller or equal to the  actual size of the containing file ({available})");
-        }
-
-        if (_fixedSize % SectorBytes is not (null or 0))
-        {
-            throw new QmpException("Specified size is not multiple of 512");
-        }
-
-        SetSize(_fixedSize ?? (available - _offset));
+        SetWindow(_offset, _fixedSize);
         return default;
     }
 
@@ -142,7 +125,50 @@ public sealed class RawNode : BlockNode
 
     /// <inheritdoc/>
     protected override ValueTask DoTruncateAsync(long sizeBytes) =>
-        _fixedSize is null ? Below.TruncateAsync(sizeBytes + _offset) : throw new BlockIoException(Errno.ENOTSUP);
+        _fixedSize is null
+            ? Below.TruncateAsync(sizeBytes + _offset)
+            : throw new BlockIoException(Errno.ENOTSUP, "Cannot resize fixed-size raw disks");
+
+    /// <inheritdoc/>
+    protected internal override void FollowChildSize()
+    {
+        if (_fixedSize is null)
+        {
+            SetSize(Math.Max(0, Below.SizeBytes - _offset));
+        }
+    }
+
+    /// <inheritdoc/>
+    protected internal override void Reconfigure(BlockdevOptions? options)
+    {
+        if (options is not null)
+        {
+            SetWindow(options.Raw.Offset ?? 0, options.Raw.Size);
+        }
+    }
+
+    private void SetWindow(long offset, long? size)
+    {
+        long available = Below.SizeBytes;
+        if (offset > available)
+        {
+            throw new QmpException($"Offset ({offset}) cannot be greater than size of the containing file ({available})");
+        }
+
+        if (size > available - offset)
+        {
+            throw new QmpException(
+                $"The sum of offset ({offset}) and size ({size}) has to be smaller or equal to the  actual size of the containing file ({available})");
+        }
+
+        if (size % SectorBytes is not (null or 0))
+        {
+            throw new QmpException("Specified size is not multiple of 512");
+        }
+
+        (_offset, _fixedSize) = (offset, size);
+        SetSize(size ?? (available - offset));
+    }
 
     private async ValueTask WriteAndGrowAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {

@@ -1,0 +1,76 @@
+using System.Text;
+using Monitor.Qapi;
+
+namespace Monitor.Block.Drivers.Qcow2;
+
+/// <summary>Changes of the header that a client asks for.</summary>
+public sealed partial class Qcow2Node
+{
+    /// <summary>The longest backing file name (qcow2 spec), in bytes of UTF-8.</summary>
+    private const int MaximumBackingNameBytes = 1023;
+
+    /// <inheritdoc/>
+    public override bool SupportsBacking => true;
+
+    /// <inheritdoc/>
+    public override async ValueTask ChangeBackingFileAsync(BackingImage? backing)
+    {
+        if (backing is not null && Encoding.UTF8.GetByteCount(backing.FileName) > MaximumBackingNameBytes)
+        {
+            throw new BlockIoException(Errno.EINVAL);
+        }
+
+        await _image.Lock.WaitAsync().ConfigureAwait(false);
+        try
+        {
+            _image.ThrowIfCorrupt();
+            (string? name, byte[]? format) = (_image.Header.BackingFile, _image.Header.Find(Qcow2HeaderExtension.BackingFormat));
+            SetBacking(backing?.FileName, backing?.Format is { } word ? Encoding.UTF8.GetBytes(word) : null);
+            try
+            {
+                _ = _image.Header.ToBytes();
+            }
+            catch (BlockIoException)
+            {
+                SetBacking(name, format);
+                throw;
+            }
+
+            await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
+        }
+        finally
+        {
+            _image.Lock.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    protected internal override async ValueTask LeaveWritableAsync()
+    {
+        await _storedBitmaps.ReopenReadOnlyAsync().ConfigureAwait(false);
+        await _image.StoreAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    protected internal override async ValueTask EnterWritableAsync()
+    {
+        const Qcow2IncompatibleFeatures Unwritable = Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt;
+        if ((Header.Incompatible & Unwritable) != 0)
+        {
+            throw new QmpException("qcow2: Image is corrupt; cannot be opened read/write");
+        }
+
+        await ClearUnknownAutoclearAsync().ConfigureAwait(false);
+        await _storedBitmaps.ReopenWritableAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Sizes of caches hold from the next open on.</remarks>
+    protected internal override void Reconfigure(BlockdevOptions? options) => _image.PassesDiscards = PassesDiscards(options?.Qcow2);
+
+    private void SetBacking(string? name, byte[]? format)
+    {
+        _image.Header.BackingFile = name;
+        _image.Header.Set(Qcow2HeaderExtension.BackingFormat, format);
+    }
+}

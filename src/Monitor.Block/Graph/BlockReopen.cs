@@ -1,0 +1,285 @@
+using Monitor.Block.Drivers;
+using Monitor.Block.Io;
+using Monitor.Qapi;
+
+namespace Monitor.Block;
+
+/// <summary>Gives open nodes new options, all of them or none: read-only or not, caching, discards, another backing node or file.</summary>
+/// <remarks>
+/// <para>Plan: every named node and, below it, those opened in its definition (they take from it what their own options leave open).
+/// Then, with the doors closed: what becomes read-only stores what it keeps in memory; settings and edges change in one turn, and the
+/// permissions that follow are checked (this reopens files); what becomes writable prepares its image. If one of these refuses, the ones
+/// before it are undone, last first, so the graph is as it was.</para>
+/// <para>Example: <c>{"node-name": "q", "driver": "qcow2", "file": "f", "read-only": true}</c>. The bitmaps of q are stored and become
+/// read-only, its tables are written back, q and (if it was opened inside q's definition) f turn read-only, f's descriptor is swapped.</para>
+/// </remarks>
+public sealed class BlockReopen
+{
+    private readonly BlockGraph _graph;
+    private readonly List<NodeReopen> _nodes = [];
+
+    private BlockReopen(BlockGraph graph) => _graph = graph;
+
+    /// <summary>Gives nodes the options of a client. A turn that resumes as turns; a <see cref="GraphChange"/> is held.</summary>
+    /// <exception cref="QmpException">Something cannot be changed; everything is as before.</exception>
+    public static Task RunAsync(BlockGraph graph, IReadOnlyList<BlockdevOptions> options)
+    {
+        var reopen = new BlockReopen(graph);
+        foreach (BlockdevOptions option in options)
+        {
+            reopen.Plan(graph.Get(option.NodeName ?? throw new QmpException("node-name not specified")), option);
+        }
+
+        reopen.PlanInheritors();
+        return reopen.RunAsync();
+    }
+
+    /// <summary>Makes one node, and what was opened in its definition, read-only or writable. As <see cref="RunAsync(BlockGraph, IReadOnlyList{BlockdevOptions})"/>.</summary>
+    /// <exception cref="QmpException">A user of the node or the medium forbids it; everything is as before.</exception>
+    public static Task SetReadOnlyAsync(BlockGraph graph, BlockNode node, bool readOnly)
+    {
+        var reopen = new BlockReopen(graph);
+        reopen._nodes.Add(new NodeReopen(node, node.Definition) { Settings = node.Settings with { ReadOnly = readOnly } });
+        reopen.PlanInheritors();
+        return reopen.RunAsync();
+    }
+
+    private void Plan(BlockNode node, BlockdevOptions options)
+    {
+        if (node.Definition is not { } before || before.Driver != options.Driver)
+        {
+            throw new QmpException("Cannot change the option 'driver'");
+        }
+
+        IBlockDriver driver = BlockDriverTable.Get(options.Driver);
+        driver.CheckReopen(before, options);
+        _nodes.RemoveAll(planned => planned.Node == node);
+        var reopen = new NodeReopen(node, options);
+        _nodes.Add(reopen);
+        if (node.SupportsBacking)
+        {
+            PlanBacking(reopen, driver.Backing(options));
+        }
+
+        foreach (BlockChildSpec spec in driver.Children(options))
+        {
+            BlockChild edge = node.Children.First(child => child.Name == spec.Name);
+            reopen.Roles.Add((edge, spec.Role));
+            PlanChild(reopen, edge, spec.Name, spec.Reference.Definition, spec.Reference.Reference);
+        }
+    }
+
+    private void PlanBacking(NodeReopen reopen, BlockdevRefOrNull? given)
+    {
+        BlockChild? edge = reopen.Node.Backing;
+        if (given is null)
+        {
+            if (reopen.Node.BackingFromImage is not null)
+            {
+                throw new QmpException($"backing is missing for '{reopen.Node.NodeName}'");
+            }
+        }
+        else if (given.Null is null)
+        {
+            PlanChild(reopen, edge, "backing", given.Definition, given.Reference);
+        }
+        else if (edge is not null)
+        {
+            reopen.Edges.Add((edge, null));
+        }
+    }
+
+    /// <summary>A child is given by the name of a node, or by the definition it was opened with.</summary>
+    private void PlanChild(NodeReopen reopen, BlockChild? edge, string name, BlockdevOptions? definition, string? reference)
+    {
+        BlockNode parent = reopen.Node;
+        if (definition is not null)
+        {
+            if (edge?.Node.InheritsFrom != parent || (definition.NodeName is { } given && given != edge.Node.NodeName))
+            {
+                throw new QmpException($"Cannot change the option '{name}.driver'");
+            }
+
+            Plan(edge.Node, definition);
+            return;
+        }
+
+        BlockNode child = _graph.Lookup("", reference);
+        if (child == edge?.Node)
+        {
+            return;
+        }
+
+        if (BlockGraph.Reaches(child, parent))
+        {
+            throw new QmpException($"Making '{child.NodeName}' a {name} child of '{parent.NodeName}' would create a cycle");
+        }
+
+        if (edge is not null && (edge.Role & BlockChildRole.Metadata) != 0)
+        {
+            throw new QmpException($"Cannot change the option '{name}'");
+        }
+
+        reopen.Edges.Add((edge, child));
+    }
+
+    /// <summary>Adds the nodes that take options from the planned ones, and works all settings out, parents before children.</summary>
+    private void PlanInheritors()
+    {
+        for (int i = 0; i < _nodes.Count; i++)
+        {
+            foreach (BlockChild edge in _nodes[i].Node.Children)
+            {
+                BlockNode child = edge.Node;
+                if (child.InheritsFrom == _nodes[i].Node && child.Definition is not null && Find(child) is null)
+                {
+                    _nodes.Add(new NodeReopen(child, child.Definition));
+                }
+            }
+        }
+
+        foreach (NodeReopen reopen in _nodes)
+        {
+            Settle(reopen);
+        }
+    }
+
+    private BlockNodeSettings Settle(NodeReopen reopen)
+    {
+        if (reopen.Settings is { } settled)
+        {
+            return settled;
+        }
+
+        BlockNode node = reopen.Node;
+        BlockNodeInheritance inherited = BlockNodeInheritance.Root;
+        if (node.InheritsFrom is { } parent && node.Parents.FirstOrDefault(edge => edge.Parent == parent) is { } edge)
+        {
+            BlockNodeSettings above = Find(parent) is { } planned ? Settle(planned) : parent.Settings;
+            inherited = (edge.Role & BlockChildRole.CopyOnWrite) != 0 ? BlockNodeInheritance.Backing(above) : BlockNodeInheritance.Child(above);
+        }
+
+        if ((reopen.Options!.ForceShare ?? inherited.ForceShare) != node.Settings.ForceShare)
+        {
+            throw new QmpException("Cannot change the option 'force-share'");
+        }
+
+        return reopen.Settings = inherited.Settle(reopen.Options, node.NodeName);
+    }
+
+    private NodeReopen? Find(BlockNode node) => _nodes.Find(planned => planned.Node == node);
+
+    private async Task RunAsync()
+    {
+        using (await _graph.DrainAsync([.. _nodes.Select(reopen => reopen.Node)]))
+        {
+            var undo = new Stack<Func<ValueTask>>();
+            try
+            {
+                await ApplyAsync(undo);
+            }
+            catch (Exception e) when (e is QmpException or BlockIoException)
+            {
+                await UndoAsync(undo);
+                throw e as QmpException ?? new QmpException(e.Message);
+            }
+        }
+
+        foreach (NodeReopen reopen in _nodes)
+        {
+            foreach (BlockNode left in reopen.Left)
+            {
+                await _graph.ReleaseAsync(left);
+            }
+        }
+    }
+
+    private async Task ApplyAsync(Stack<Func<ValueTask>> undo)
+    {
+        foreach (NodeReopen reopen in _nodes)
+        {
+            if (reopen.BecomesReadOnly)
+            {
+                undo.Push(() => new ValueTask(BlockThreads.RunAsync(reopen.Node.EnterWritableAsync)));
+                await BlockThreads.RunAsync(reopen.Node.LeaveWritableAsync);
+            }
+        }
+
+        undo.Push(() =>
+        {
+            Revert();
+            return default;
+        });
+        Edit();
+        foreach (NodeReopen reopen in _nodes)
+        {
+            if (reopen.BecomesWritable)
+            {
+                await BlockThreads.RunAsync(reopen.Node.EnterWritableAsync);
+                undo.Push(() => new ValueTask(BlockThreads.RunAsync(reopen.Node.LeaveWritableAsync)));
+            }
+        }
+
+        foreach (NodeReopen reopen in _nodes)
+        {
+            reopen.Conclude();
+        }
+    }
+
+    private static async Task UndoAsync(Stack<Func<ValueTask>> undo)
+    {
+        while (undo.TryPop(out Func<ValueTask>? step))
+        {
+            try
+            {
+                await step();
+            }
+            catch (Exception e) when (e is QmpException or BlockIoException)
+            {
+                DaemonLog.Error("Block", $"a reopen that failed could not be undone wholly: {e.Message}");
+            }
+        }
+    }
+
+    /// <summary>Changes settings, edges and permissions, in one turn.</summary>
+    private void Edit()
+    {
+        foreach (NodeReopen reopen in _nodes)
+        {
+            reopen.Apply();
+        }
+
+        PermissionUpdate.Run([.. Touched()]);
+        foreach (NodeReopen reopen in _nodes)
+        {
+            reopen.Node.Reconfigure(reopen.Options);
+        }
+    }
+
+    private void Revert()
+    {
+        for (int i = _nodes.Count - 1; i >= 0; i--)
+        {
+            _nodes[i].Revert();
+        }
+
+        PermissionUpdate.Run([.. Touched()]);
+    }
+
+    private HashSet<BlockNode> Touched()
+    {
+        var touched = new HashSet<BlockNode>();
+        foreach (NodeReopen reopen in _nodes)
+        {
+            touched.Add(reopen.Node);
+            foreach (var (edge, child) in reopen.Edges)
+            {
+                touched.UnionWith(edge is null ? [] : [edge.Node]);
+                touched.UnionWith(child is null ? [] : [child]);
+                touched.UnionWith(reopen.Left);
+            }
+        }
+
+        return touched;
+    }
+}

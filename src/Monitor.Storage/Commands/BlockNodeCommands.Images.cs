@@ -1,0 +1,156 @@
+using Monitor.Block;
+using Monitor.Block.Io;
+using Monitor.Jobs;
+using Monitor.Qapi;
+using Monitor.Storage.Transactions;
+using BlockPermission = Monitor.Block.BlockPermission;
+
+namespace Monitor.Storage.Commands;
+
+/// <summary>Changes of open images: their options, size, backing file name.</summary>
+public sealed partial class BlockNodeCommands
+{
+    /// <inheritdoc/>
+    public async ValueTask BlockResizeAsync(BlockResizeArguments arguments)
+    {
+        lifetime.CheckRunning();
+        using GraphChange change = await Graph.ChangeAsync();
+        BlockNode node = Graph.Lookup(arguments.Device, arguments.NodeName);
+        if (arguments.Size < 0)
+        {
+            throw new QmpException("Parameter 'size' expects a >0 size");
+        }
+
+        jobs.CheckNotInUse(node);
+        if (node.IsReadOnly)
+        {
+            throw new QmpException("Image is read-only");
+        }
+
+        var door = new BlockBackend();
+        Graph.AttachRoot(door, node, BlockPermission.Resize, BlockPermission.All);
+        try
+        {
+            using DrainedSection section = await Graph.DrainAsync(node);
+            await BlockThreads.RunAsync(() => node.TruncateAsync(arguments.Size));
+            DaemonLog.Info("Storage", $"node {node.NodeName} resized to {arguments.Size} bytes");
+        }
+        catch (BlockIoException e)
+        {
+            throw new QmpException(e.Message);
+        }
+        finally
+        {
+            await Graph.DetachRootAsync(door);
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask ChangeBackingFileAsync(ChangeBackingFileArguments arguments)
+    {
+        lifetime.CheckRunning();
+        using GraphChange change = await Graph.ChangeAsync();
+        BlockNode top = Graph.GetDeviceOrNode(arguments.Device);
+        BlockNode image = Graph.Lookup("", arguments.ImageNodeName);
+        if (image.Backing is null)
+        {
+            throw new QmpException("not allowing backing file change on an image without a backing file");
+        }
+
+        jobs.CheckNotInUse(image);
+        if (!IsInChain(top, image))
+        {
+            throw new QmpException($"'{arguments.Device}' and image file are not in the same chain");
+        }
+
+        using DrainedSection section = await Graph.DrainAsync(image);
+        bool wasReadOnly = image.IsReadOnly;
+        if (wasReadOnly)
+        {
+            await BlockReopen.SetReadOnlyAsync(Graph, image, readOnly: false);
+        }
+
+        try
+        {
+            BackingImage? backing = arguments.BackingFile.Length > 0 ? new BackingImage(arguments.BackingFile, image.DriverName) : null;
+            await BlockThreads.RunAsync(() => image.ChangeBackingFileAsync(backing));
+            image.ForgetImpliedBackingName();
+        }
+        catch (BlockIoException e)
+        {
+            throw new QmpException($"Could not change the backing file to '{arguments.BackingFile}': {e.Message}");
+        }
+        finally
+        {
+            if (wasReadOnly)
+            {
+                await BlockReopen.SetReadOnlyAsync(Graph, image, readOnly: true);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask BlockdevReopenAsync(BlockdevReopenArguments arguments)
+    {
+        lifetime.CheckRunning();
+        using GraphChange change = await Graph.ChangeAsync();
+        await BlockReopen.RunAsync(Graph, arguments.Options);
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Only a quorum has children that come and go.</remarks>
+    public ValueTask XBlockdevChangeAsync(XBlockdevChangeArguments arguments)
+    {
+        BlockNode parent = Graph.GetDeviceOrNode(arguments.Parent);
+        if (arguments.Child is null == arguments.Node is null)
+        {
+            throw new QmpException(
+                arguments.Child is null ? "Either child or node must be specified" : "The parameters child and node are in conflict");
+        }
+
+        if (arguments.Child is { } name)
+        {
+            bool exists = parent.Children.Any(edge => edge.Name == name);
+            throw new QmpException(
+                exists ? $"The node {parent.NodeName} does not support removing a child" : $"Node '{parent.NodeName}' does not have child '{name}'");
+        }
+
+        throw new QmpException(
+            Graph.Find(arguments.Node!) is null
+                ? $"Node '{arguments.Node}' not found"
+                : $"The node {parent.NodeName} does not support adding a child");
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>Of what can be amended only encryption is known to the schema, and that is not built: what remains is a job that has nothing to do.</remarks>
+    public ValueTask XBlockdevAmendAsync(XBlockdevAmendArguments arguments)
+    {
+        lifetime.CheckRunning();
+        BlockNode node = Graph.Lookup("", arguments.NodeName);
+        if (node.DriverName != arguments.Options.Driver.ToWire())
+        {
+            throw new QmpException("x-blockdev-amend doesn't support changing the block driver");
+        }
+
+        if (arguments.Options.Driver != BlockdevDriver.Qcow2)
+        {
+            throw new QmpException("Driver does not support x-blockdev-amend");
+        }
+
+        ImageJob.Start(jobs, JobType.Amend, arguments.JobId, () => default);
+        return default;
+    }
+
+    private static bool IsInChain(BlockNode top, BlockNode image)
+    {
+        for (BlockNode? node = top; node is not null; node = (node.FindChild(BlockChildRole.Filtered) ?? node.Backing)?.Node)
+        {
+            if (node == image)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

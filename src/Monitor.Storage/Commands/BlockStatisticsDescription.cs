@@ -1,0 +1,89 @@
+using Monitor.Block;
+using Monitor.Block.Drivers.File;
+using Monitor.Qapi;
+
+namespace Monitor.Storage.Commands;
+
+/// <summary>How <c>query-blockstats</c> shows a node.</summary>
+internal static class BlockStatisticsDescription
+{
+    /// <summary>A node and the file below it.</summary>
+    public static BlockStats Describe(BlockNode node) => new()
+    {
+        NodeName = node.NodeName,
+        Stats = Describe(node.Statistics, node.HighestWriteEnd),
+        DriverSpecific = node is FileNode file ? Describe(file.Discards) : null,
+        Parent = DataChild(node) is { } below ? Describe(below) : null,
+    };
+
+    /// <summary>The figures themselves. Requests are never merged here.</summary>
+    /// <param name="counted">What was counted.</param>
+    /// <param name="highestWriteEnd">End of the furthest write, in bytes.</param>
+    public static BlockDeviceStats Describe(BlockStatistics counted, long highestWriteEnd) => new()
+    {
+        RdBytes = counted.Bytes(BlockRequestKind.Read),
+        WrBytes = counted.Bytes(BlockRequestKind.Write),
+        UnmapBytes = counted.Bytes(BlockRequestKind.Unmap),
+        RdOperations = counted.Operations(BlockRequestKind.Read),
+        WrOperations = counted.Operations(BlockRequestKind.Write),
+        FlushOperations = counted.Operations(BlockRequestKind.Flush),
+        UnmapOperations = counted.Operations(BlockRequestKind.Unmap),
+        RdTotalTimeNs = counted.Nanoseconds(BlockRequestKind.Read),
+        WrTotalTimeNs = counted.Nanoseconds(BlockRequestKind.Write),
+        FlushTotalTimeNs = counted.Nanoseconds(BlockRequestKind.Flush),
+        UnmapTotalTimeNs = counted.Nanoseconds(BlockRequestKind.Unmap),
+        WrHighestOffset = highestWriteEnd,
+        RdMerged = 0,
+        WrMerged = 0,
+        UnmapMerged = 0,
+        IdleTimeNs = counted.IdleNanoseconds,
+        FailedRdOperations = counted.Failed(BlockRequestKind.Read),
+        FailedWrOperations = counted.Failed(BlockRequestKind.Write),
+        FailedFlushOperations = counted.Failed(BlockRequestKind.Flush),
+        FailedUnmapOperations = counted.Failed(BlockRequestKind.Unmap),
+        InvalidRdOperations = counted.Invalid(BlockRequestKind.Read),
+        InvalidWrOperations = counted.Invalid(BlockRequestKind.Write),
+        InvalidFlushOperations = counted.Invalid(BlockRequestKind.Flush),
+        InvalidUnmapOperations = counted.Invalid(BlockRequestKind.Unmap),
+        AccountInvalid = false,
+        AccountFailed = false,
+        TimedStats = [],
+    };
+
+    private static BlockStatsSpecific Describe(DiscardStatistics discards) => new()
+    {
+        Driver = BlockdevDriver.File,
+        Branch = new BlockStatsSpecificFile
+        {
+            DiscardNbOk = (ulong)discards.Done,
+            DiscardNbFailed = (ulong)discards.Failed,
+            DiscardBytesOk = (ulong)discards.Bytes,
+        },
+    };
+
+    /// <summary>The one child that holds or shows the node's data; null if there is none, or more than one and none of them comes first.</summary>
+    private static BlockNode? DataChild(BlockNode node)
+    {
+        const BlockChildRole HoldsData = BlockChildRole.Data | BlockChildRole.Filtered;
+        if (node.FindChild(BlockChildRole.Primary) is { } primary && (primary.Role & HoldsData) != 0)
+        {
+            return primary.Node;
+        }
+
+        BlockNode? only = null;
+        foreach (BlockChild child in node.Children)
+        {
+            if ((child.Role & HoldsData) != 0)
+            {
+                if (only is not null)
+                {
+                    return null;
+                }
+
+                only = child.Node;
+            }
+        }
+
+        return only;
+    }
+}
