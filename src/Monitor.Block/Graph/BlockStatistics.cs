@@ -7,21 +7,23 @@ namespace Monitor.Block;
 /// <para>Counted at the door (<see cref="BlockBackend"/>), so what a format does to its file counts nowhere, as in QEMU. The counters
 /// are striped by thread: each thread adds to one of a few cache lines, so clients on different cores do not pull one line to and
 /// fro; a query sums the stripes.</para>
-/// <para>Cost: two clock readings and three uncontended interlocked adds a request, about 60 ns; memory only from the first request on.</para>
+/// <para>Cost: two clock readings and three uncontended interlocked adds a request, about 80 ns; memory only from the first request on.</para>
 /// </remarks>
 public sealed class BlockStatistics
 {
     private const int StripeCount = 4;
     private const int KindCount = 4;
     private const int FieldCount = 4;
-    private const int StripeCells = KindCount * FieldCount;
+    private const int LastRequestCell = KindCount * FieldCount;
+
+    /// <summary>Three cache lines: a stripe shares none with its neighbours' counters.</summary>
+    private const int StripeCells = 24;
     private const double NanosecondsPerSecond = 1e9;
 
     private static readonly double s_nanosecondsPerTick = NanosecondsPerSecond / Stopwatch.Frequency;
 
     private readonly long[] _invalid = new long[KindCount];
     private long[]? _cells;
-    private long _lastRequest;
 
     private enum Field
     {
@@ -35,7 +37,20 @@ public sealed class BlockStatistics
     public static long Now => Stopwatch.GetTimestamp();
 
     /// <summary>Nanoseconds since the last request ended; <see langword="null"/> before the first.</summary>
-    public long? IdleNanoseconds => Volatile.Read(ref _lastRequest) is not 0 and long last ? ToNanoseconds(Now - last) : null;
+    public long? IdleNanoseconds
+    {
+        get
+        {
+            long last = 0;
+            long[] cells = Volatile.Read(ref _cells) ?? [];
+            for (int cell = LastRequestCell; cell < cells.Length; cell += StripeCells)
+            {
+                last = Math.Max(last, Volatile.Read(ref cells[cell]));
+            }
+
+            return last == 0 ? null : ToNanoseconds(Now - last);
+        }
+    }
 
     /// <summary>Counts a request that succeeded.</summary>
     /// <param name="kind">Its kind.</param>
@@ -45,11 +60,12 @@ public sealed class BlockStatistics
     {
         long now = Now;
         long[] cells = Volatile.Read(ref _cells) ?? MakeCells();
-        int cell = CellOf(kind);
+        int stripe = CurrentStripe();
+        int cell = stripe + CellOf(kind);
         Interlocked.Add(ref cells[cell + (int)Field.Bytes], bytes);
         Interlocked.Increment(ref cells[cell + (int)Field.Operations]);
         Interlocked.Add(ref cells[cell + (int)Field.Ticks], now - started);
-        Volatile.Write(ref _lastRequest, now);
+        Volatile.Write(ref cells[stripe + LastRequestCell], now);
     }
 
     /// <summary>Counts a request that the medium failed.</summary>
@@ -59,10 +75,11 @@ public sealed class BlockStatistics
     {
         long now = Now;
         long[] cells = Volatile.Read(ref _cells) ?? MakeCells();
-        int cell = CellOf(kind);
+        int stripe = CurrentStripe();
+        int cell = stripe + CellOf(kind);
         Interlocked.Increment(ref cells[cell + (int)Field.Failed]);
         Interlocked.Add(ref cells[cell + (int)Field.Ticks], now - started);
-        Volatile.Write(ref _lastRequest, now);
+        Volatile.Write(ref cells[stripe + LastRequestCell], now);
     }
 
     /// <summary>Counts a request that was refused: outside the node, or a write to what is read-only.</summary>
@@ -83,8 +100,9 @@ public sealed class BlockStatistics
     /// <summary>Requests that were refused.</summary>
     public long Invalid(BlockRequestKind kind) => Volatile.Read(ref _invalid[(int)kind]);
 
-    private static int CellOf(BlockRequestKind kind) =>
-        ((Environment.CurrentManagedThreadId & (StripeCount - 1)) * StripeCells) + ((int)kind * FieldCount);
+    private static int CurrentStripe() => (Environment.CurrentManagedThreadId & (StripeCount - 1)) * StripeCells;
+
+    private static int CellOf(BlockRequestKind kind) => (int)kind * FieldCount;
 
     private static long ToNanoseconds(long ticks) => (long)(ticks * s_nanosecondsPerTick);
 
@@ -98,7 +116,7 @@ public sealed class BlockStatistics
         }
 
         long sum = 0;
-        for (int cell = ((int)kind * FieldCount) + (int)field; cell < cells.Length; cell += StripeCells)
+        for (int cell = CellOf(kind) + (int)field; cell < cells.Length; cell += StripeCells)
         {
             sum += Volatile.Read(ref cells[cell]);
         }
