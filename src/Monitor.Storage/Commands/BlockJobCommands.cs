@@ -73,6 +73,7 @@ public sealed class BlockJobCommands(JobManager jobs, DaemonLifetime lifetime) :
             CopyMode = arguments.CopyMode ?? MirrorCopyMode.Background,
             AutoFinalize = arguments.AutoFinalize ?? true,
             AutoDismiss = arguments.AutoDismiss ?? true,
+            TargetIsZero = arguments.TargetIsZero ?? false,
         });
     }
 

@@ -15,10 +15,11 @@ public sealed class ExportCommands(BlockGraph graph, ExportManager exports, Daem
 
     /// <inheritdoc/>
     public ValueTask NbdServerStartAsync(NbdServerStartArguments arguments) =>
-        StartServerAsync(Flatten(arguments.Addr), arguments.MaxConnections);
+        StartServerAsync(Flatten(arguments.Addr), arguments.MaxConnections, arguments.HandshakeMaxSeconds);
 
     /// <summary>What <c>--nbd-server</c> asks for.</summary>
-    public ValueTask StartServerAsync(NbdServerOptions options) => StartServerAsync(options.Addr, options.MaxConnections);
+    public ValueTask StartServerAsync(NbdServerOptions options) =>
+        StartServerAsync(options.Addr, options.MaxConnections, options.HandshakeMaxSeconds);
 
     /// <inheritdoc/>
     public ValueTask NbdServerStopAsync() => exports.StopServerAsync();
@@ -62,10 +63,10 @@ public sealed class ExportCommands(BlockGraph graph, ExportManager exports, Daem
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<BlockExportInfo>> QueryBlockExportsAsync() => new(exports.Query());
 
-    private ValueTask StartServerAsync(SocketAddress address, uint? maxConnections)
+    private ValueTask StartServerAsync(SocketAddress address, uint? maxConnections, uint? handshakeSeconds)
     {
         lifetime.CheckRunning();
-        return exports.StartServerAsync(address, maxConnections ?? DefaultMaxConnections);
+        return exports.StartServerAsync(address, maxConnections ?? DefaultMaxConnections, handshakeSeconds ?? NbdServer.DefaultHandshakeSeconds);
     }
 
     private static SocketAddress Flatten(SocketAddressLegacy address) => new()

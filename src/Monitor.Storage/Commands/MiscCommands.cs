@@ -33,6 +33,26 @@ public sealed class MiscCommands(ObjectStore objects) : IMiscCommands
     }
 
     /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<ObjectPropertiesValues>> QomListGetAsync(QomListGetArguments arguments)
+    {
+        var found = new List<ObjectPropertiesValues>(arguments.Paths.Count);
+        foreach (string path in arguments.Paths)
+        {
+            found.Add(new ObjectPropertiesValues
+            {
+                Properties = _tree.List(path).ConvertAll(property => new ObjectPropertyValue
+                {
+                    Name = property.Name,
+                    Type = property.Type,
+                    Value = _tree.Get(path, property.Name),
+                }),
+            });
+        }
+
+        return new(found);
+    }
+
+    /// <inheritdoc/>
     public ValueTask<IReadOnlyList<ObjectTypeInfo>> QomListTypesAsync(QomListTypesArguments arguments)
     {
         var found = new List<ObjectTypeInfo>();

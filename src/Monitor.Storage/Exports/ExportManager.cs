@@ -29,8 +29,9 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
     /// <summary>Starts the NBD server.</summary>
     /// <param name="address">Where it listens.</param>
     /// <param name="maxConnections">Connections at once; 0 is no limit.</param>
+    /// <param name="handshakeSeconds">Seconds that a client may take to choose an export; 0 is no limit.</param>
     /// <exception cref="QmpException">It runs already, or cannot listen.</exception>
-    public async ValueTask StartServerAsync(SocketAddress address, uint maxConnections)
+    public async ValueTask StartServerAsync(SocketAddress address, uint maxConnections, uint handshakeSeconds)
     {
         if (_server is not null || _isServerStarting)
         {
@@ -40,7 +41,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
         _isServerStarting = true;
         try
         {
-            _server = await NbdServer.StartAsync(address, maxConnections);
+            _server = await NbdServer.StartAsync(address, maxConnections, handshakeSeconds: handshakeSeconds);
         }
         finally
         {

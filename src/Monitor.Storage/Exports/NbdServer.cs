@@ -8,6 +8,9 @@ namespace Monitor.Storage.Exports;
 /// <remarks>Started, stopped and changed by turns; looked up by the connections' threads. Its lock is a leaf.</remarks>
 public sealed class NbdServer
 {
+    /// <summary>Seconds that a client may take to choose an export when nothing else is said.</summary>
+    public const uint DefaultHandshakeSeconds = 10;
+
     private readonly object _gate = new();
     private readonly List<NbdListener> _listeners = [];
     private readonly List<NbdExport> _exports = [];
@@ -49,14 +52,22 @@ public sealed class NbdServer
 
     internal TimeProvider Time { get; }
 
+    /// <summary>How long a client may take to choose an export.</summary>
+    internal TimeSpan HandshakeLimit { get; private init; }
+
     /// <summary>Starts a server.</summary>
     /// <param name="address">Where to listen.</param>
     /// <param name="maxConnections">Connections at once; 0 is no limit.</param>
     /// <param name="time">Times negotiations; the system's when absent.</param>
+    /// <param name="handshakeSeconds">Seconds that a client may take to choose an export; 0 is no limit.</param>
     /// <exception cref="QmpException">The address cannot be listened on.</exception>
-    public static async Task<NbdServer> StartAsync(SocketAddress address, uint maxConnections = 0, TimeProvider? time = null)
+    public static async Task<NbdServer> StartAsync(
+        SocketAddress address, uint maxConnections = 0, TimeProvider? time = null, uint handshakeSeconds = DefaultHandshakeSeconds)
     {
-        var server = new NbdServer(maxConnections, time ?? TimeProvider.System);
+        var server = new NbdServer(maxConnections, time ?? TimeProvider.System)
+        {
+            HandshakeLimit = handshakeSeconds is 0 or > int.MaxValue / 1000 ? Timeout.InfiniteTimeSpan : TimeSpan.FromSeconds(handshakeSeconds),
+        };
         foreach (Socket socket in await ListeningSockets.OpenAsync(address, isOwnerOnly: false))
         {
             server._listeners.Add(new NbdListener(server, socket));

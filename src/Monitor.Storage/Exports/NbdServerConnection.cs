@@ -6,9 +6,6 @@ namespace Monitor.Storage.Exports;
 /// <summary>One client of the server, with a thread of its own from the greeting to the end.</summary>
 internal sealed class NbdServerConnection : IDisposable
 {
-    /// <summary>Seconds that a client may take to choose an export.</summary>
-    private const int HandshakeLimitSeconds = 10;
-
     private readonly NbdServer _server;
     private readonly NbdSocket _socket;
     private NbdExport? _export;
@@ -57,7 +54,7 @@ internal sealed class NbdServerConnection : IDisposable
     private string? Serve()
     {
         NbdNegotiated? negotiated;
-        using (_server.Time.CreateTimer(_ => Drop(), null, TimeSpan.FromSeconds(HandshakeLimitSeconds), Timeout.InfiniteTimeSpan))
+        using (_server.Time.CreateTimer(_ => Drop(), null, _server.HandshakeLimit, Timeout.InfiniteTimeSpan))
         {
             negotiated = new NbdServerHandshake(_socket, _server, this).Run();
         }
