@@ -1,4 +1,5 @@
 using Monitor.Qapi;
+using Monitor.Storage.Commands;
 using Monitor.Storage.Objects;
 using NUnit.Framework;
 
@@ -58,6 +59,16 @@ public sealed class ObjectTests
         group.Changed = limits => told = limits;
         group.Set("limits", QmpInputVisitor.Parse("""{"limits": {"iops-total": 50}}"""));
         Assert.That((told!.IopsTotal, told.BpsRead, told.BpsReadMaxLength), Is.EqualTo((50, 7, 1)));
+    }
+
+    [Test]
+    public async Task Properties_of_several_objects_are_listed_with_their_values()
+    {
+        await AddAsync("""{"qom-type": "iothread", "id": "io", "poll-max-ns": 7}""");
+        var commands = new MiscCommands(_objects);
+        IReadOnlyList<ObjectPropertiesValues> listed = await commands.QomListGetAsync(new QomListGetArguments { Paths = ["/objects/io", "/"] });
+        Assert.That(listed[0].Properties.Single(property => property.Name == "poll-max-ns").Value!.Text, Is.EqualTo("7"));
+        Assert.That(listed[1].Properties.Select(property => $"{property.Name}={property.Value!.Text}"), Is.EqualTo(new[] { "type=container", "objects=/objects" }));
     }
 
     private ValueTask AddAsync(string options) => _objects.AddAsync(ObjectOptions.Read(QmpInputVisitor.Parse(options), null));
