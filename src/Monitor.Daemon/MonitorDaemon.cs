@@ -82,11 +82,12 @@ internal sealed class MonitorDaemon : IDisposable
         QapiCommands.RegisterBlockJob(table, new BlockJobCommands(jobs, Lifetime));
         QapiCommands.RegisterExport(table, Exports);
         QapiCommands.RegisterTransaction(table, new TransactionCommands(jobs, Lifetime));
-        QapiCommands.RegisterChar(table, new CharCommands(Chardevs));
+        var chardevs = new CharCommands(Chardevs);
+        QapiCommands.RegisterChar(table, chardevs);
         QapiCommands.RegisterMisc(table, Misc);
         var runState = new MachineRunState(events);
         QapiCommands.RegisterMachine(table, new MachineCommands(objects, runState));
-        QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, runState));
+        QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, runState));
         IntrospectCommands.Register(table);
         return table;
     }

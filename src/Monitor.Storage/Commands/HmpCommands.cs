@@ -16,13 +16,16 @@ public sealed class HmpCommands : IHmpCommands
     /// <param name="control">The version and the end.</param>
     /// <param name="blockNodes">The nodes.</param>
     /// <param name="exports">The NBD server.</param>
+    /// <param name="chardevs">The character devices.</param>
     /// <param name="runState">What <c>stop</c> and <c>cont</c> set.</param>
-    public HmpCommands(JobManager jobs, ControlCommands control, BlockNodeCommands blockNodes, ExportCommands exports, MachineRunState runState)
+    public HmpCommands(
+        JobManager jobs, ControlCommands control, BlockNodeCommands blockNodes, ExportCommands exports, CharCommands chardevs, MachineRunState runState)
     {
         IReadOnlyList<HmpCommand> info =
         [
             new InfoBlockCommand(blockNodes),
             new InfoBlockJobsCommand(jobs),
+            new InfoChardevCommand(chardevs),
             new InfoNameCommand(),
             new InfoSnapshotsCommand(jobs.Graph),
             new InfoStatusCommand(runState),
