@@ -82,7 +82,7 @@ public sealed class PersistentBitmapTests
             DirtyBitmap bitmap = node.Bitmaps.Find(name);
             node.Bitmaps.PrepareRemove(bitmap);
             node.Bitmaps.Release(bitmap);
-            await node.Bitmaps.Store!.RemoveAsync(name);
+            await node.Bitmaps.Store!.RemoveGoneAsync();
         }
 
         await CloseAsync(node);

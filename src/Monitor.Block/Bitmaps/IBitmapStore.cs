@@ -9,10 +9,7 @@ public interface IBitmapStore
     /// <returns>Null, or why not: the end of the client's error message.</returns>
     string? WhyNotStorable(string name, uint granularity);
 
-    /// <summary>
-    /// Removes a bitmap's entry from the image after it left memory, if there is one and no bitmap in memory claims the name again.
-    /// </summary>
-    /// <param name="name">Its name.</param>
-    /// <exception cref="BlockIoException">The image could not be written; the entry stays, marked in use.</exception>
-    ValueTask RemoveAsync(string name);
+    /// <summary>Removes from the image what left memory, all of it at once: the end of one removal or of several.</summary>
+    /// <exception cref="BlockIoException">The image could not be written; the entries stay, marked in use.</exception>
+    ValueTask RemoveGoneAsync();
 }

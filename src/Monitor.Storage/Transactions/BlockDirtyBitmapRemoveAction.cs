@@ -20,7 +20,7 @@ internal sealed class BlockDirtyBitmapRemoveAction(BlockGraph graph, BlockDirtyB
     {
         if (Bitmap.IsPersistent && Bitmaps.Store is { } store)
         {
-            await store.RemoveAsync(arguments.Name);
+            await store.RemoveGoneAsync();
         }
     }
 

@@ -10,6 +10,7 @@ internal static class SideBySideProgram
         new StartUpScenario(),
         new QmpScenario(),
         new BitmapWriteScenario(),
+        new BitmapCommandScenario(),
         new NbdScenario(),
         new JobScenario(),
     ];

@@ -92,7 +92,7 @@ public sealed class Qcow2BitmapCrashTests
             node.Bitmaps.PrepareRemove(removed);
             Stored.Remove(removed.Name!);
             node.Bitmaps.Release(removed);
-            await node.Bitmaps.Store!.RemoveAsync(removed.Name!);
+            await node.Bitmaps.Store!.RemoveGoneAsync();
             await node.FlushAsync();
         }
 

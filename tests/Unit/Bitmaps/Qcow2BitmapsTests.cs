@@ -52,8 +52,24 @@ public sealed class Qcow2BitmapsTests
 
         node.PrepareRemove(node.Find("b0"));
         node.Release(node.Find("b0"));
-        await store.RemoveAsync("b0");
+        await store.RemoveGoneAsync();
         Assert.That((host.BitmapExtension is null, host.BitmapsAutoclear, host.AllocatedClusters), Is.EqualTo((true, false, 0)));
+    }
+
+    [Test]
+    public async Task Several_removals_are_one_switch_of_the_directory()
+    {
+        (MemoryBitmapHost host, NodeBitmaps node, Qcow2Bitmaps store) = await OpenAsync(new MemoryBitmapHost());
+        foreach (string name in (string[])["b0", "b1", "b2"])
+            node.Add(name, 65536, persistent: true);
+        await store.StoreAsync();
+        node.Release(node.Find("b0"));
+        node.Release(node.Find("b2"));
+        await store.RemoveGoneAsync();
+        Assert.That(store.Entries.Select(entry => entry.Name), Is.EqualTo(["b1"]));
+        int steps = host.StepsTaken;
+        await store.RemoveGoneAsync();
+        Assert.That(host.StepsTaken, Is.EqualTo(steps));
     }
 
     [Test]
@@ -337,7 +353,7 @@ public sealed class Qcow2BitmapsTests
             node.MarkWritten(3 << 20, 200_000);
             Note(node);
             node.Release(node.Find("b1"));
-            await store.RemoveAsync("b1");
+            await store.RemoveGoneAsync();
             node.Add("b2", 4096, persistent: true);
             node.MarkWritten(9 << 20, 10_000);
             Note(node);

@@ -4,12 +4,19 @@ namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>The image's first cluster: header, extensions, backing file name; written back sector by sector.</summary>
 /// <remarks>
-/// The bitmaps extension goes where its 24 bytes lie within one 512-byte sector, so that a switch of the bitmap directory is one write
-/// that happens wholly or not at all. Only sectors that differ from what the image holds are written.
+/// <para>The idea: what is there does not move, so that a change is one sector's write, which happens wholly or not at all. A new extension
+/// goes behind the others. The backing file's name stays where it is; in images made here a gap before it has room for the bitmaps
+/// extension, whose 24 bytes never straddle a sector (an empty extension of an unknown type fills up to the next one where needed).</para>
+/// <para>Where a name lies in the way, as behind qemu-img's extensions: first a copy of it is written behind it, then the header points at
+/// the copy, then the extension is written over the old one; a flush after each step.</para>
 /// </remarks>
 internal sealed class Qcow2HeaderCluster
 {
-    private byte[] _stored;
+    private const int MostPaddings = 2;
+    private const int RoomForBitmaps =
+        ((MostPaddings + 1) * Qcow2HeaderExtension.PrefixBytes) + Qcow2BitmapExtension.Size;
+
+    private readonly byte[] _stored;
 
     /// <summary>Makes the first cluster from what was read or built.</summary>
     /// <param name="header">The fixed part.</param>
@@ -50,7 +57,7 @@ internal sealed class Qcow2HeaderCluster
         }
         else
         {
-            Extensions.Insert(0, new Qcow2HeaderExtension(type, data));
+            Extensions.Add(new Qcow2HeaderExtension(type, data));
         }
     }
 
@@ -70,22 +77,25 @@ internal sealed class Qcow2HeaderCluster
         return bytes;
     }
 
-    /// <summary>Writes the sectors that changed, in order; syncs nothing.</summary>
+    /// <summary>Writes what changed, such that a crash leaves a valid header, the old or the new one; does not sync the last sector.</summary>
     /// <exception cref="BlockIoException">The medium failed, or it does not fit (ENOSPC).</exception>
     public async ValueTask WriteAsync(ImageFile file)
     {
+        var old = Qcow2Header.Read(_stored);
         byte[] bytes = ToBytes();
-        for (int at = 0; at < bytes.Length; at += Qcow2Format.SectorBytes)
+        if (old.BackingFileOffset != 0 && Header.BackingFileOffset >= old.BackingFileOffset + old.BackingFileBytes)
         {
-            Memory<byte> sector = bytes.AsMemory(at, Qcow2Format.SectorBytes);
-            if (!sector.Span.SequenceEqual(_stored.AsSpan(at, Qcow2Format.SectorBytes)))
-            {
-                await file.WriteAsync(at, sector).ConfigureAwait(false);
-                sector.CopyTo(_stored.AsMemory(at));
-            }
+            byte[] step = [.. _stored];
+            bytes.AsSpan((int)Header.BackingFileOffset, (int)Header.BackingFileBytes).CopyTo(step.AsSpan((int)Header.BackingFileOffset));
+            await WriteSectorsAsync(file, step).ConfigureAwait(false);
+            await file.FlushAsync().ConfigureAwait(false);
+            (old.BackingFileOffset, old.BackingFileBytes) = (Header.BackingFileOffset, Header.BackingFileBytes);
+            old.Write(step);
+            await WriteSectorsAsync(file, step).ConfigureAwait(false);
+            await file.FlushAsync().ConfigureAwait(false);
         }
 
-        _stored = bytes;
+        await WriteSectorsAsync(file, bytes).ConfigureAwait(false);
     }
 
     /// <summary>Writes a header that points at moved tables, durably. If that fails nobody knows which tables are the image's, so none is written any more.</summary>
@@ -104,35 +114,77 @@ internal sealed class Qcow2HeaderCluster
         }
     }
 
+    /// <summary>Writes the sectors that differ; the first of them last, because readers reach the others from it.</summary>
+    private async ValueTask WriteSectorsAsync(ImageFile file, byte[] bytes)
+    {
+        int first = bytes.AsSpan().CommonPrefixLength(_stored) / Qcow2Format.SectorBytes * Qcow2Format.SectorBytes;
+        bool mustFlush = false;
+        for (int at = bytes.Length - Qcow2Format.SectorBytes; at >= first; at -= Qcow2Format.SectorBytes)
+        {
+            Memory<byte> sector = bytes.AsMemory(at, Qcow2Format.SectorBytes);
+            if (sector.Span.SequenceEqual(_stored.AsSpan(at, Qcow2Format.SectorBytes)))
+            {
+                continue;
+            }
+
+            if (at == first && mustFlush)
+            {
+                await file.FlushAsync().ConfigureAwait(false);
+            }
+
+            await file.WriteAsync(at, sector).ConfigureAwait(false);
+            sector.CopyTo(_stored.AsMemory(at));
+            mustFlush = true;
+        }
+    }
+
     private int WriteExtensions(byte[] bytes, int position)
     {
-        var waiting = new List<Qcow2HeaderExtension>(Extensions);
-        while (waiting.Count > 0)
+        foreach (Qcow2HeaderExtension extension in Extensions)
         {
-            int bitmaps = waiting.FindIndex(e => e.Type == Qcow2BitmapExtension.Magic);
-            int next = bitmaps >= 0 && FitsSector(position) ? bitmaps : Math.Max(0, waiting.FindIndex(e => e.Type != Qcow2BitmapExtension.Magic));
-            Qcow2HeaderExtension extension = waiting[next];
-            waiting.RemoveAt(next);
-            CheckFits(position + extension.TotalBytes + Qcow2HeaderExtension.PrefixBytes);
-            extension.Write(bytes.AsSpan(position));
-            position += extension.TotalBytes;
+            while (extension.Type == Qcow2BitmapExtension.Magic && !FitsSector(position))
+            {
+                position = WriteExtension(bytes, position, new Qcow2HeaderExtension(Qcow2HeaderExtension.Padding, []));
+            }
+
+            position = WriteExtension(bytes, position, extension);
         }
 
         return position + Qcow2HeaderExtension.PrefixBytes;
     }
 
-    private void WriteBackingFile(byte[] bytes, int position)
+    private int WriteExtension(byte[] bytes, int position, Qcow2HeaderExtension extension)
     {
-        (Header.BackingFileOffset, Header.BackingFileBytes) = (0, 0);
+        CheckFits(position + extension.TotalBytes + Qcow2HeaderExtension.PrefixBytes);
+        extension.Write(bytes.AsSpan(position));
+        return position + extension.TotalBytes;
+    }
+
+    private void WriteBackingFile(byte[] bytes, int extensionsEnd)
+    {
         if (BackingFile is null)
         {
+            (Header.BackingFileOffset, Header.BackingFileBytes) = (0, 0);
             return;
         }
 
         byte[] name = Encoding.UTF8.GetBytes(BackingFile);
+        int position = PlaceBackingFile(extensionsEnd, name.Length);
         CheckFits(position + name.Length);
         name.CopyTo(bytes, position);
         (Header.BackingFileOffset, Header.BackingFileBytes) = ((ulong)position, (uint)name.Length);
+    }
+
+    private int PlaceBackingFile(int extensionsEnd, int nameBytes)
+    {
+        int now = (int)Header.BackingFileOffset;
+        if (now >= extensionsEnd)
+        {
+            return now;
+        }
+
+        int wanted = now == 0 ? extensionsEnd + RoomForBitmaps : Math.Max(extensionsEnd, now + (int)Header.BackingFileBytes);
+        return wanted + nameBytes <= Header.ClusterBytes ? wanted : extensionsEnd;
     }
 
     private static bool FitsSector(int position)

@@ -12,6 +12,9 @@ internal sealed record Qcow2HeaderExtension(uint Type, byte[] Data)
     public const uint BackingFormat = 0xE2792ACA;
     public const uint FeatureNames = 0x6803F857;
 
+    /// <summary>A type that means nothing to anybody: such an extension fills space.</summary>
+    public const uint Padding = 0x50414444;
+
     /// <summary>Bytes of type and length.</summary>
     public const int PrefixBytes = 8;
 

@@ -2,25 +2,43 @@ using System.Text.Json.Nodes;
 
 namespace Benchmarks.SideBySide.Scenarios;
 
-/// <summary>Writes on null-co with no bitmap and with 64: what a bitmap costs every write.</summary>
+/// <summary>Writes on null-co with no bitmap, with 64, with 64 and a mirror at READY, and with 1,000: what a bitmap costs every write.</summary>
 internal sealed class BitmapWriteScenario : IScenario
 {
     private const long SizeBytes = 64L << 30;
-    private const int Bitmaps = 64;
+    private const int Some = 64;
+    private const int Many = 1000;
 
     public string Name => "bitmaps";
 
     public void Run(BenchRun run, Record record)
     {
         using var daemon = new Daemon(run, withNbd: true);
-        daemon.Qmp.Command("blockdev-add", new JsonObject { ["driver"] = "null-co", ["node-name"] = "n", ["size"] = SizeBytes });
+        AddNode(daemon, "n");
         daemon.Qmp.Command("block-export-add", new JsonObject { ["type"] = "nbd", ["id"] = "e", ["node-name"] = "n", ["writable"] = true });
-        NbdLoad.Measure(daemon, "n", write: true, SizeBytes, 16, run.Burst, "null-co 4K write qd16, 0 bitmaps", record);
-        for (int i = 0; i < Bitmaps; i++)
+        Measure("0 bitmaps");
+        AddBitmaps(daemon, 0, Some);
+        Measure($"{Some} bitmaps");
+        AddNode(daemon, "target");
+        daemon.Qmp.Command("blockdev-mirror", new JsonObject { ["job-id"] = "m", ["device"] = "n", ["target"] = "target", ["sync"] = "none" });
+        daemon.Qmp.WaitEvent("BLOCK_JOB_READY");
+        Measure($"{Some} bitmaps, mirror ready");
+        daemon.Qmp.Command("job-cancel", new JsonObject { ["id"] = "m" });
+        daemon.Qmp.WaitEvent("BLOCK_JOB_CANCELLED");
+        AddBitmaps(daemon, Some, Many);
+        Measure($"{Many} bitmaps");
+
+        void Measure(string what) => NbdLoad.Measure(daemon, "n", write: true, SizeBytes, 16, run.Burst, $"null-co 4K write qd16, {what}", record);
+    }
+
+    private static void AddNode(Daemon daemon, string nodeName) =>
+        daemon.Qmp.Command("blockdev-add", new JsonObject { ["driver"] = "null-co", ["node-name"] = nodeName, ["size"] = SizeBytes });
+
+    private static void AddBitmaps(Daemon daemon, int first, int end)
+    {
+        for (int i = first; i < end; i++)
         {
             daemon.Qmp.Command("block-dirty-bitmap-add", new JsonObject { ["node"] = "n", ["name"] = $"b{i}", ["granularity"] = 65536 });
         }
-
-        NbdLoad.Measure(daemon, "n", write: true, SizeBytes, 16, run.Burst, $"null-co 4K write qd16, {Bitmaps} bitmaps", record);
     }
 }

@@ -101,11 +101,12 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
     });
 
     /// <inheritdoc/>
-    public ValueTask RemoveAsync(string name) => AloneAsync(async () =>
+    public ValueTask RemoveGoneAsync() => AloneAsync(async () =>
     {
-        IReadOnlyList<DirtyBitmap> live = _bitmaps.Named();
-        if (_stored.Find(stored => NameOf(stored) == name) is { } gone && !live.Contains(gone.Bitmap))
-            await SwitchDirectoryAsync(_stored.FindAll(stored => stored != gone), []).ConfigureAwait(false);
+        HashSet<DirtyBitmap> live = [.. _bitmaps.Named()];
+        List<Qcow2StoredBitmap> kept = _stored.FindAll(stored => live.Contains(stored.Bitmap));
+        if (kept.Count < _stored.Count)
+            await SwitchDirectoryAsync(kept, []).ConfigureAwait(false);
     });
 
     private static string NameOf(Qcow2StoredBitmap stored) => Qcow2BitmapDirectory.NameOf(stored.Entry);
