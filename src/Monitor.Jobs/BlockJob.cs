@@ -245,8 +245,8 @@ public abstract class BlockJob : Job
             _ => BlockErrorAction.Report,
         };
 
-        // Nobody can resume a job that makes its final changes.
-        if (action == BlockErrorAction.Stop && Ended.IsCompleted)
+        // Nobody can resume a job that makes its final changes, or was cancelled while the request was under way.
+        if (action == BlockErrorAction.Stop && (Ended.IsCompleted || IsCancelled))
         {
             action = BlockErrorAction.Report;
         }

@@ -99,6 +99,25 @@ public sealed class BitmapPopulateJobTests
     }
 
     [Test]
+    public async Task An_error_that_follows_the_cancel_does_not_pause_the_job_for_ever()
+    {
+        Task cancel = Task.CompletedTask;
+        BitmapPopulateJob? job = null;
+        using var isMade = new ManualResetEventSlim();
+        _room.Source.FailMap = _ =>
+        {
+            isMade.Wait();
+            cancel = _room.Turn(() => job!.CancelAsync(force: true));
+            return Errno.EIO;
+        };
+        job = await StartAsync(BlockdevOnError.Stop);
+        isMade.Set();
+        await job.Gone.WaitAsync(TimeSpan.FromSeconds(60));
+        await cancel;
+        Assert.That(_room.Events.Short(), Does.Contain("BLOCK_JOB_CANCELLED").And.No.Member("p paused"));
+    }
+
+    [Test]
     public async Task A_job_made_but_never_started_leaves_the_bitmap_free()
     {
         await _room.TurnAsync(async () =>
