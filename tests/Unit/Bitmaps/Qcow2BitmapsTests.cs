@@ -276,7 +276,11 @@ public sealed class Qcow2BitmapsTests
 
         var entry = new Qcow2BitmapDirectoryEntry
         {
-            TableOffset = 0x60000, TableSize = 7, Flags = Qcow2BitmapFlags.Auto, GranularityBits = 16, NameBytes = "náme"u8.ToArray(),
+            TableOffset = 0x60000,
+            TableSize = 7,
+            Flags = Qcow2BitmapFlags.Auto,
+            GranularityBits = 16,
+            NameBytes = "náme"u8.ToArray(),
         };
         byte[] directory = Qcow2BitmapDirectory.Write([entry]);
         Assert.That(directory, Has.Length.EqualTo(32));
