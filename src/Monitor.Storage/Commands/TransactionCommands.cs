@@ -40,8 +40,8 @@ public sealed class TransactionCommands(JobManager jobs, DaemonLifetime lifetime
         TransactionActionKind.BlockDirtyBitmapRemove => new BlockDirtyBitmapRemoveAction(Graph, action.BlockDirtyBitmapRemove.Data),
         TransactionActionKind.BlockDirtyBitmapClear => new BlockDirtyBitmapClearAction(Graph, action.BlockDirtyBitmapClear.Data),
         TransactionActionKind.BlockDirtyBitmapFill => new BlockDirtyBitmapFillAction(Graph, action.BlockDirtyBitmapFill.Data),
-        TransactionActionKind.BlockDirtyBitmapEnable => new BlockDirtyBitmapEnableAction(Graph, action.BlockDirtyBitmapEnable.Data),
-        TransactionActionKind.BlockDirtyBitmapDisable => new BlockDirtyBitmapDisableAction(Graph, action.BlockDirtyBitmapDisable.Data),
+        TransactionActionKind.BlockDirtyBitmapEnable => new BitmapRecordingAction(Graph, action.BlockDirtyBitmapEnable.Data, records: true),
+        TransactionActionKind.BlockDirtyBitmapDisable => new BitmapRecordingAction(Graph, action.BlockDirtyBitmapDisable.Data, records: false),
         TransactionActionKind.BlockDirtyBitmapMerge => new BlockDirtyBitmapMergeAction(Graph, action.BlockDirtyBitmapMerge.Data),
         TransactionActionKind.BlockDirtyBitmapPopulate =>
             new BlockDirtyBitmapPopulateAction(jobs, action.BlockDirtyBitmapPopulate.Data, group),
