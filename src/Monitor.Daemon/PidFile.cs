@@ -15,7 +15,13 @@ internal sealed class PidFile : IDisposable
         _path = Path.GetFullPath(path);
         try
         {
-            _file = new FileStream(_path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read);
+            _file = new FileStream(_path, new FileStreamOptions
+            {
+                Mode = FileMode.OpenOrCreate,
+                Access = FileAccess.ReadWrite,
+                Share = FileShare.None,
+                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            });
             _file.SetLength(0);
             _file.Write(System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
             _file.Flush();
@@ -37,6 +43,6 @@ internal sealed class PidFile : IDisposable
     {
         DirectoryNotFoundException or FileNotFoundException => $"Could not create '{path}': No such file or directory",
         UnauthorizedAccessException => $"Could not create '{path}': Permission denied",
-        _ => $"Could not create '{path}': it is in use by another process",
+        _ => "Cannot lock pid file: Resource temporarily unavailable",
     };
 }

@@ -13,10 +13,20 @@ internal static class Program
     private static int Main(string[] arguments)
     {
         using var log = new LogWriter();
-        DaemonLog.Writer = log.Write;
         try
         {
-            return ReadEarlyOptions(arguments, out List<CommandLineOption> options) ?? Run(options);
+            int? status = ReadEarlyOptions(arguments, out List<CommandLineOption> options, out bool isBackground);
+            if (status is null && isBackground && !Background.IsChild)
+            {
+                return Background.StartChild(arguments);
+            }
+
+            if (!isBackground)
+            {
+                DaemonLog.Writer = log.Write;
+            }
+
+            return status ?? Run(options, isBackground);
         }
         catch (CommandLineException e)
         {
@@ -27,9 +37,10 @@ internal static class Program
 
     /// <summary>Splits the arguments and obeys what counts before all else.</summary>
     /// <returns>The exit status when there is nothing more to do.</returns>
-    private static int? ReadEarlyOptions(string[] arguments, out List<CommandLineOption> later)
+    private static int? ReadEarlyOptions(string[] arguments, out List<CommandLineOption> later, out bool isBackground)
     {
         later = [];
+        isBackground = false;
         foreach (CommandLineOption option in CommandLineParser.Parse(arguments))
         {
             switch (option.Name)
@@ -41,7 +52,8 @@ internal static class Program
                     Console.Out.WriteLine(Version);
                     return 0;
                 case OptionName.Daemonize:
-                    throw new CommandLineException("--daemonize is not supported yet; let the shell or a service manager put it into the background");
+                    isBackground = true;
+                    break;
                 case OptionName.LogLevel:
                     DaemonLog.MinimumLevel = ParseLevel(option);
                     break;
@@ -66,13 +78,19 @@ internal static class Program
         _ => throw new CommandLineException($"{option.Spelling}: expects trace, debug, info, warn or error"),
     };
 
-    private static int Run(List<CommandLineOption> options)
+    /// <summary>Serves to the end. In the background there is nobody to read a log.</summary>
+    private static int Run(List<CommandLineOption> options, bool isBackground)
     {
+        if (isBackground)
+        {
+            Background.BeginSession();
+        }
+
         using var daemon = new MonitorDaemon();
         PidFile? pidFile;
         try
         {
-            pidFile = Start(daemon, options);
+            pidFile = Start(daemon, options, isBackground);
         }
         catch (CommandLineException)
         {
@@ -83,15 +101,20 @@ internal static class Program
         using (pidFile)
         using (new ShutdownSignals(signal => daemon.Loop.Post(() => daemon.Lifetime.EndAsync(signal))))
         {
+            if (isBackground)
+            {
+                Background.ReportStarted();
+            }
+
             daemon.RunToEndAsync().GetAwaiter().GetResult();
         }
 
         return 0;
     }
 
-    private static PidFile? Start(MonitorDaemon daemon, List<CommandLineOption> options)
+    private static PidFile? Start(MonitorDaemon daemon, List<CommandLineOption> options, bool isBackground)
     {
-        var startUp = new StartUp(daemon);
+        var startUp = new StartUp(daemon, isBackground);
         foreach (CommandLineOption option in options)
         {
             startUp.Apply(option);

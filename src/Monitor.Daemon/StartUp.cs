@@ -8,7 +8,8 @@ namespace Monitor.Daemon;
 
 /// <summary>Carries out the options of the command line, each before the next, as qemu-storage-daemon does.</summary>
 /// <param name="daemon">What the options build.</param>
-internal sealed class StartUp(MonitorDaemon daemon)
+/// <param name="isBackground">Whether the daemon goes to the background when all options are carried out.</param>
+internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
 {
     private int _monitors;
 
@@ -66,6 +67,11 @@ internal sealed class StartUp(MonitorDaemon daemon)
         if (daemon.Chardevs.TryGet(option.Id, out _))
         {
             throw new QmpException($"attempt to add duplicate property '{option.Id}' to object (type 'container')");
+        }
+
+        if (isBackground && option.Backend.Type == ChardevBackendKind.Stdio)
+        {
+            throw new QmpException("cannot use stdio with -daemonize");
         }
 
         return await daemon.Chardevs.AddAsync(option.Id, option.Backend);

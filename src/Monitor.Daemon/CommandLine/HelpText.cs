@@ -42,7 +42,7 @@ internal static class HelpText
           --pidfile PATH         write the process id to a file once started
           --log-level LEVEL      trace, debug, info (the default), warn or error; the log goes to stderr
           -T, --trace PATTERN    accepted for compatibility
-          --daemonize            not supported yet
+          --daemonize            return when all sockets listen, and go on in the background
           -h, --help             print this and end
           -V, --version          print the version and end
 

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using SocketAddress = Monitor.Qapi.SocketAddress;
 
@@ -9,11 +8,11 @@ internal sealed class ServerSocketChardev : Chardev
 {
     private static readonly TimeSpan _retryInterval = TimeSpan.FromMilliseconds(100);
 
-    private readonly SocketAddress _address;
-
     private readonly IReadOnlyList<Socket> _sockets;
 
     private readonly string _localName;
+
+    private readonly string? _path;
 
     private Socket? _first;
 
@@ -24,9 +23,9 @@ internal sealed class ServerSocketChardev : Chardev
     private ServerSocketChardev(string id, Stream? log, SocketAddress address, IReadOnlyList<Socket> sockets)
         : base(id, log)
     {
-        _address = address;
         _sockets = sockets;
         _localName = SocketName.OfServer(sockets[0], address);
+        _path = address is { Type: SocketAddressType.Unix, Unix: { Abstract: not true } unix } ? Path.GetFullPath(unix.Path) : null;
     }
 
     /// <inheritdoc/>
@@ -79,9 +78,9 @@ internal sealed class ServerSocketChardev : Chardev
             socket.Dispose();
         }
 
-        if (_address is { Type: SocketAddressType.Unix, Unix: { Abstract: not true } unix })
+        if (_path is not null)
         {
-            File.Delete(unix.Path);
+            File.Delete(_path);
         }
     }
 
