@@ -23,6 +23,9 @@ internal static partial class Background
 
     private const int KeepUntilExec = 0x80000;
 
+    /// <summary>The group may not write, others may nothing (octal 027), as in QEMU.</summary>
+    private const uint NothingForOthers = 0x17;
+
     /// <summary>Whether this process is the child.</summary>
     public static bool IsChild => Environment.GetEnvironmentVariable(Variable) is not null;
 
@@ -49,8 +52,12 @@ internal static partial class Background
         return child.ExitCode;
     }
 
-    /// <summary>Makes the child independent of the terminal it was started from.</summary>
-    public static void BeginSession() => Check(SetSid());
+    /// <summary>Makes the child independent of the terminal it was started from; files it makes are no business of others.</summary>
+    public static void BeginSession()
+    {
+        Check(SetSid());
+        SetUmask(NothingForOthers);
+    }
 
     /// <summary>Lets go of the inherited streams and directory, and lets the parent return.</summary>
     public static void ReportStarted()
@@ -101,4 +108,7 @@ internal static partial class Background
 
     [LibraryImport("libc", EntryPoint = "setsid", SetLastError = true)]
     private static partial int SetSid();
+
+    [LibraryImport("libc", EntryPoint = "umask")]
+    private static partial uint SetUmask(uint mask);
 }

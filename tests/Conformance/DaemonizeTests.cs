@@ -25,6 +25,9 @@ public sealed class DaemonizeTests
         await client.NegotiateAsync();
         Assert.That(Tool.Run("ps", "-o", "sid=", "-p", $"{id}").Trim(), Is.EqualTo($"{id}"), "leads a session of its own");
         Assert.That(new DirectoryInfo($"/proc/{id}/cwd").LinkTarget, Is.EqualTo("/"));
+        Assert.That(await File.ReadAllTextAsync($"/proc/{id}/status"), Does.Contain("Umask:\t0027"));
+        ToolResult second = Tool.Try(Repository.Daemon, "--daemonize", "--pidfile", pidFile);
+        Assert.That((second.ExitCode, second.Error), Is.EqualTo((1, "qmp-monitor: cannot create PID file: Cannot lock pid file: Resource temporarily unavailable\n")));
         JsonObject reply = await client.SendAsync("quit", null);
         Assert.That(reply.ContainsKey("return"), Is.True);
         Tool.Run("tail", $"--pid={id}", "-f", "/dev/null");
