@@ -56,7 +56,7 @@ internal static partial class Background
     public static void BeginSession()
     {
         Check(SetSid());
-        SetUmask(NothingForOthers);
+        _ = SetUmask(NothingForOthers);
     }
 
     /// <summary>Lets go of the inherited streams and directory, and lets the parent return.</summary>
