@@ -1,4 +1,4 @@
-using System.Text.Json;
+using Monitor.Qapi.Json;
 
 namespace Monitor.Qapi;
 
@@ -19,5 +19,5 @@ public interface IQapiOutput
 {
     /// <summary>Writes this value, an object with its members in schema order.</summary>
     /// <param name="writer">Where to write.</param>
-    void Write(Utf8JsonWriter writer);
+    void Write(JsonWriter writer);
 }

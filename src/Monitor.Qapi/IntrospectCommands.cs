@@ -1,4 +1,4 @@
-using System.Text.Json;
+using Monitor.Qapi.Json;
 
 namespace Monitor.Qapi;
 
@@ -17,7 +17,7 @@ public static class IntrospectCommands
     private static ValueTask QueryCommands(QmpCommandTable table, QmpInputVisitor visitor, IQmpReply reply)
     {
         ReadNoArguments(visitor);
-        Utf8JsonWriter writer = reply.Writer;
+        JsonWriter writer = reply.Writer;
         writer.WriteStartArray();
         foreach (string name in QapiCommands.SessionCommands)
         {
@@ -36,7 +36,7 @@ public static class IntrospectCommands
     private static ValueTask QueryQmpSchema(QmpInputVisitor visitor, IQmpReply reply)
     {
         ReadNoArguments(visitor);
-        reply.WriteRaw(QapiSchema.Introspection);
+        reply.Writer.WriteRaw(QapiSchema.Introspection);
         return default;
     }
 
@@ -47,10 +47,11 @@ public static class IntrospectCommands
         visitor.EndStruct();
     }
 
-    private static void WriteCommand(Utf8JsonWriter writer, string name)
+    private static void WriteCommand(JsonWriter writer, string name)
     {
         writer.WriteStartObject();
-        writer.WriteString("name"u8, name);
+        writer.WriteName("\"name\": "u8);
+        writer.WriteString(name);
         writer.WriteEndObject();
     }
 }

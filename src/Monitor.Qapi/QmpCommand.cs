@@ -1,4 +1,4 @@
-using System.Text.Json;
+using Monitor.Qapi.Json;
 
 namespace Monitor.Qapi;
 
@@ -46,11 +46,7 @@ public enum QmpCommandOptions
 public interface IQmpReply
 {
     /// <summary>Positioned where the return value goes: exactly one JSON value must be written.</summary>
-    Utf8JsonWriter Writer { get; }
-
-    /// <summary>Writes a return value that is already UTF-8 JSON (such as the schema answer).</summary>
-    /// <param name="json">One whole JSON value.</param>
-    void WriteRaw(ReadOnlySpan<byte> json);
+    JsonWriter Writer { get; }
 
     /// <summary>The session that asked; commands about the session itself use it.</summary>
     IQmpSessionInfo Session { get; }

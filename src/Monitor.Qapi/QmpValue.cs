@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using System.Text.Json;
 using Monitor.Qapi.Json;
 
 namespace Monitor.Qapi;
@@ -55,13 +54,9 @@ public sealed class QmpValue
     /// <summary>A visitor at an object whose one member is this value, so that errors about it give the member's name.</summary>
     public QmpInputVisitor VisitAsMember(string name)
     {
-        using var text = new MemoryStream();
-        using (var writer = new Utf8JsonWriter(text))
-        {
-            FromMembers([KeyValuePair.Create(name, this)]).Write(writer);
-        }
-
-        return QmpInputVisitor.Parse(Encoding.UTF8.GetString(text.GetBuffer().AsSpan(0, (int)text.Length)));
+        var writer = new JsonWriter();
+        FromMembers([KeyValuePair.Create(name, this)]).Write(writer);
+        return QmpInputVisitor.Parse(writer.ToString());
     }
 
     /// <summary>Reads any value.</summary>
@@ -69,24 +64,24 @@ public sealed class QmpValue
     public static QmpValue Read(QmpInputVisitor v, string? name) => v.ReadTree(name);
 
     /// <summary>Writes the value as it was read; a number beyond the range of <see cref="double"/> keeps its digits.</summary>
-    public void Write(Utf8JsonWriter w)
+    public void Write(JsonWriter w)
     {
         switch (TokenKind)
         {
             case JsonTokenKind.Null:
-                w.WriteNullValue();
+                w.WriteNull();
                 break;
             case JsonTokenKind.True or JsonTokenKind.False:
-                w.WriteBooleanValue(TokenKind == JsonTokenKind.True);
+                w.WriteBoolean(TokenKind == JsonTokenKind.True);
                 break;
             case JsonTokenKind.String:
-                w.WriteStringValue(Text);
+                w.WriteString(Text);
                 break;
             case JsonTokenKind.List or JsonTokenKind.Dict:
                 WriteContainer(w);
                 break;
             default:
-                w.WriteRawValue(Text, skipInputValidation: true);
+                w.WriteRaw(Encoding.ASCII.GetBytes(Text));
                 break;
         }
     }
@@ -118,7 +113,7 @@ public sealed class QmpValue
         return value;
     }
 
-    private void WriteContainer(Utf8JsonWriter w)
+    private void WriteContainer(JsonWriter w)
     {
         bool isDict = TokenKind == JsonTokenKind.Dict;
         if (isDict)
@@ -134,7 +129,7 @@ public sealed class QmpValue
         {
             if (isDict)
             {
-                w.WritePropertyName(key);
+                w.WriteName(key);
             }
 
             child.Write(w);

@@ -17,13 +17,13 @@ public sealed class QmpDispatcher(QmpCommandTable commands, ITurnScheduler sched
             throw new QmpException(QmpErrorClass.CommandNotFound, $"The command {request.CommandNameText} has not been found");
         }
 
-        if (request.IsOutOfBand && !command.Options.HasFlag(QmpCommandOptions.AllowOob))
+        if (request.IsOutOfBand && (command.Options & QmpCommandOptions.AllowOob) == 0)
         {
             throw new QmpException($"The command {request.CommandNameText} does not support OOB");
         }
 
         request.Command = command;
-        if (command.Options.HasFlag(QmpCommandOptions.Lockless))
+        if ((command.Options & QmpCommandOptions.Lockless) != 0)
         {
             request.RunFirstTurn();
         }

@@ -1,5 +1,3 @@
-using System.Buffers;
-using System.Text.Json;
 using Monitor.Qapi.Json;
 
 namespace Monitor.Qmp;
@@ -13,13 +11,11 @@ public sealed class QmpEventBus : IEventSink
 
     private readonly List<QmpOutput> _outputs = [];
 
-    private readonly ArrayBufferWriter<byte> _bytes = new();
+    private readonly JsonWriter _message = new();
 
     private readonly TimeProvider _time;
 
     private readonly QmpEventThrottle _throttle;
-
-    private Utf8JsonWriter? _writer;
 
     /// <summary>Makes a bus.</summary>
     /// <param name="time">Gives the stamps and the limits' clock.</param>
@@ -38,9 +34,9 @@ public sealed class QmpEventBus : IEventSink
             lock (_lock)
             {
                 Write(name, data);
-                if (_throttle.ShouldSend(name, _bytes.WrittenSpan))
+                if (_throttle.ShouldSend(name, _message.Written))
                 {
-                    Send(_bytes.WrittenSpan);
+                    Send(_message.Written);
                 }
             }
         }
@@ -88,28 +84,19 @@ public sealed class QmpEventBus : IEventSink
     private void Write(string name, IQapiOutput? data)
     {
         long microseconds = _time.GetUtcNow().Subtract(DateTimeOffset.UnixEpoch).Ticks / TimeSpan.TicksPerMicrosecond;
-        _bytes.ResetWrittenCount();
-        _bytes.Write("{\"timestamp\": {\"seconds\": "u8);
-        WriteNumber(microseconds / 1_000_000);
-        _bytes.Write(", \"microseconds\": "u8);
-        WriteNumber(microseconds % 1_000_000);
-        _bytes.Write("}, \"event\": "u8);
-        JsonString.Write(name, _bytes);
+        _message.Clear();
+        _message.WriteEnvelope("{\"timestamp\": {\"seconds\": "u8);
+        _message.WriteNumber(microseconds / 1_000_000);
+        _message.WriteName("\"microseconds\": "u8);
+        _message.WriteNumber(microseconds % 1_000_000);
+        _message.WriteEnvelope("}, \"event\": "u8);
+        _message.WriteString(name);
         if (data is not null)
         {
-            _bytes.Write(", \"data\": "u8);
-            _writer ??= new Utf8JsonWriter(_bytes, new JsonWriterOptions { Encoder = QmpJsonEncoder.Instance, SkipValidation = true });
-            _writer.Reset(_bytes);
-            data.Write(_writer);
-            _writer.Flush();
+            _message.WriteName("\"data\": "u8);
+            data.Write(_message);
         }
 
-        _bytes.Write("}\r\n"u8);
-    }
-
-    private void WriteNumber(long number)
-    {
-        number.TryFormat(_bytes.GetSpan(20), out int written);
-        _bytes.Advance(written);
+        _message.WriteEnvelope("}\r\n"u8);
     }
 }

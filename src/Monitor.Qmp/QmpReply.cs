@@ -1,26 +1,14 @@
-using System.Buffers;
-using System.Text.Json;
 using Monitor.Qapi.Json;
 
 namespace Monitor.Qmp;
 
-/// <summary>Builds the reply to one request.</summary>
-/// <remarks>Reused from request to request; the JSON writer is made when a command first returns a value, since its first use costs
-/// several milliseconds of start-up.</remarks>
+/// <summary>Builds the reply to one request; reused from request to request.</summary>
 /// <param name="session">The session that asked.</param>
 internal sealed class QmpReply(IQmpSessionInfo session) : IQmpReply
 {
-    private const int RetainedBytes = 1 << 20;
+    private readonly JsonWriter _id = new();
 
-    private readonly ArrayBufferWriter<byte> _id = new();
-
-    private ArrayBufferWriter<byte> _bytes = new();
-
-    private Utf8JsonWriter? _writer;
-
-    private bool _isWriterInUse;
-
-    private bool _hasValue;
+    private int _valueStart;
 
     private bool _isError;
 
@@ -28,32 +16,16 @@ internal sealed class QmpReply(IQmpSessionInfo session) : IQmpReply
     public IQmpSessionInfo Session { get; } = session;
 
     /// <inheritdoc/>
-    public Utf8JsonWriter Writer
-    {
-        get
-        {
-            if (!_isWriterInUse)
-            {
-                UseWriter();
-            }
-
-            return _writer!;
-        }
-    }
-
-    /// <inheritdoc/>
-    public void WriteRaw(ReadOnlySpan<byte> json)
-    {
-        _hasValue = true;
-        _bytes.Write(json);
-    }
+    public JsonWriter Writer { get; } = new();
 
     /// <summary>Begins a reply.</summary>
     public void Begin()
     {
         _isError = false;
-        _id.ResetWrittenCount();
-        BeginValue();
+        _id.Clear();
+        Writer.Clear();
+        Writer.WriteEnvelope("{\"return\": "u8);
+        _valueStart = Writer.Length;
     }
 
     /// <summary>Gives the reply the request's id.</summary>
@@ -64,24 +36,24 @@ internal sealed class QmpReply(IQmpSessionInfo session) : IQmpReply
     /// <summary>Makes it an error reply, dropping what was written.</summary>
     public void SetError(QmpErrorClass errorClass, string description)
     {
-        BeginValue();
-        _bytes.ResetWrittenCount();
         _isError = true;
-        if (_id.WrittenCount > 0)
+        Writer.Clear();
+        Writer.WriteStartObject();
+        if (_id.Length > 0)
         {
-            _bytes.Write("{\"id\": "u8);
-            _bytes.Write(_id.WrittenSpan);
-            _bytes.Write(", \"error\": {\"class\": "u8);
-        }
-        else
-        {
-            _bytes.Write("{\"error\": {\"class\": "u8);
+            Writer.WriteName("\"id\": "u8);
+            Writer.WriteRaw(_id.Written);
         }
 
-        JsonString.Write(errorClass.ToString(), _bytes);
-        _bytes.Write(", \"desc\": "u8);
-        JsonString.Write(description, _bytes);
-        _bytes.Write("}}\r\n"u8);
+        Writer.WriteName("\"error\": "u8);
+        Writer.WriteStartObject();
+        Writer.WriteName("\"class\": "u8);
+        Writer.WriteString(errorClass.ToString());
+        Writer.WriteName("\"desc\": "u8);
+        Writer.WriteString(description);
+        Writer.WriteEndObject();
+        Writer.WriteEndObject();
+        Writer.WriteEnvelope("\r\n"u8);
     }
 
     /// <summary>Ends the reply.</summary>
@@ -90,50 +62,21 @@ internal sealed class QmpReply(IQmpSessionInfo session) : IQmpReply
     {
         if (_isError)
         {
-            return _bytes.WrittenSpan;
+            return Writer.Written;
         }
 
-        if (_isWriterInUse)
+        if (Writer.Length == _valueStart)
         {
-            _writer!.Flush();
+            Writer.WriteEnvelope("{}"u8);
         }
-        else if (!_hasValue)
+
+        if (_id.Length > 0)
         {
-            _bytes.Write("{}"u8);
+            Writer.WriteEnvelope(", \"id\": "u8);
+            Writer.WriteRaw(_id.Written);
         }
 
-        if (_id.WrittenCount > 0)
-        {
-            _bytes.Write(", \"id\": "u8);
-            _bytes.Write(_id.WrittenSpan);
-        }
-
-        _bytes.Write("}\r\n"u8);
-        return _bytes.WrittenSpan;
-    }
-
-    private void BeginValue()
-    {
-        if (_isWriterInUse)
-        {
-            _writer!.Reset();
-            _isWriterInUse = false;
-        }
-
-        if (_bytes.Capacity > RetainedBytes)
-        {
-            _bytes = new ArrayBufferWriter<byte>();
-        }
-
-        _bytes.ResetWrittenCount();
-        _bytes.Write("{\"return\": "u8);
-        _hasValue = false;
-    }
-
-    private void UseWriter()
-    {
-        _isWriterInUse = true;
-        _writer ??= new Utf8JsonWriter(_bytes, new JsonWriterOptions { Encoder = QmpJsonEncoder.Instance, SkipValidation = true });
-        _writer.Reset(_bytes);
+        Writer.WriteEnvelope("}\r\n"u8);
+        return Writer.Written;
     }
 }

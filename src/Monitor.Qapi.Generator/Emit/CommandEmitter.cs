@@ -110,7 +110,7 @@ internal sealed class CommandEmitter(Schema schema)
         code.Open("if (result.IsCompletedSuccessfully)");
         code.Line("WriteResult(reply.Writer, result.Result);").Line("return default;").Close().Line();
         code.Line("return AwaitResultAsync(result, reply);").Line();
-        code.Line($"static void WriteResult(Utf8JsonWriter writer, {_syntax.Name(returns)} value) =>");
+        code.Line($"static void WriteResult(JsonWriter writer, {_syntax.Name(returns)} value) =>");
         code.Line($"    {_syntax.WriteValue(returns, "value")}").Line();
         code.Line($"static async ValueTask AwaitResultAsync({Result(command)} result, IQmpReply reply) =>");
         code.Line("    WriteResult(reply.Writer, await result);");

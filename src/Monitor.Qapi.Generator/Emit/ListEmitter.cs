@@ -27,7 +27,7 @@ internal static class ListEmitter
                 continue;
             }
 
-            code.Open($"internal static void Write(Utf8JsonWriter writer, IReadOnlyList<{type}> list)").Line("writer.WriteStartArray();");
+            code.Open($"internal static void Write(JsonWriter writer, IReadOnlyList<{type}> list)").Line("writer.WriteStartArray();");
             code.Open("for (int i = 0; i < list.Count; i++)").Line(syntax.WriteValue(new TypeReference(element, false), "list[i]")).Close();
             code.Line("writer.WriteEndArray();").Close().Line();
         }

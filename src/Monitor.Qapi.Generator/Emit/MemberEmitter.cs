@@ -31,7 +31,7 @@ internal sealed class MemberEmitter(TypeSyntax syntax)
                 code.Open($"if ({property} is {{ }} {value})");
             }
 
-            code.Line($"writer.WritePropertyName(\"{member.Name}\"u8);");
+            code.Line($"writer.WriteName(\"\\\"{member.Name}\\\": \"u8);");
             code.Line(syntax.WriteValue(member.Type, value));
             if (member.IsOptional)
             {
@@ -44,7 +44,7 @@ internal sealed class MemberEmitter(TypeSyntax syntax)
     public static void EmitWrite(CodeWriter code)
     {
         code.Line("/// <inheritdoc/>");
-        code.Open("public void Write(Utf8JsonWriter writer)");
+        code.Open("public void Write(JsonWriter writer)");
         code.Line("writer.WriteStartObject();").Line("WriteMembers(writer);").Line("writer.WriteEndObject();");
         code.Close().Line();
     }

@@ -21,7 +21,7 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
         switch (type)
         {
             case EnumType enumType:
-                EmitEnum(code, enumType, isInput);
+                EmitEnum(code, enumType, isInput, isOutput);
                 break;
             case StructType:
                 EmitStruct(code, type, isInput, isOutput);
@@ -35,7 +35,7 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
         }
     }
 
-    private static void EmitEnum(CodeWriter code, EnumType type, bool isInput)
+    private static void EmitEnum(CodeWriter code, EnumType type, bool isInput, bool isOutput)
     {
         code.Summary(type.Doc).Open($"public enum {type.Name}");
         foreach (EnumValue value in type.Values)
@@ -69,6 +69,18 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
             code.Close();
         }
 
+        if (isOutput)
+        {
+            code.Line().Summary("The wire's word as JSON.");
+            code.Open($"internal static ReadOnlySpan<byte> ToJson(this {type.Name} value) => value switch");
+            foreach (EnumValue value in type.Values)
+            {
+                code.Line($"{type.Name}.{Names.Pascal(value.Name)} => \"\\\"{value.Name}\\\"\"u8,");
+            }
+
+            code.Line("_ => throw new ArgumentOutOfRangeException(nameof(value), value, null),").Close(";");
+        }
+
         code.Close().Line();
     }
 
@@ -92,7 +104,7 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
         if (isOutput)
         {
             MemberEmitter.EmitWrite(code);
-            code.Open("internal void WriteMembers(Utf8JsonWriter writer)");
+            code.Open("internal void WriteMembers(JsonWriter writer)");
             _members.EmitWrites(code, members);
             code.Close();
         }
@@ -124,7 +136,7 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
         if (isOutput)
         {
             MemberEmitter.EmitWrite(code);
-            code.Open("internal void WriteMembers(Utf8JsonWriter writer)");
+            code.Open("internal void WriteMembers(JsonWriter writer)");
             _members.EmitWrites(code, members);
             code.Open($"switch ({Names.Pascal(union.Discriminator)})");
             foreach (UnionBranch branch in branches)
@@ -188,7 +200,7 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
 
         if (isOutput)
         {
-            code.Line().Line("/// <inheritdoc/>").Open("public void Write(Utf8JsonWriter writer)");
+            code.Line().Line("/// <inheritdoc/>").Open("public void Write(JsonWriter writer)");
             foreach (Member member in alternate.Alternatives)
             {
                 string value = Names.Camel(member.Name).TrimStart('@') + "Value";

@@ -53,10 +53,10 @@ internal sealed class TypeSyntax(Schema schema)
 
         return schema.Resolve(reference.Name, reference.Name) switch
         {
-            BuiltinType { JsonType: "string" } => $"writer.WriteStringValue({value});",
-            BuiltinType { JsonType: "boolean" } => $"writer.WriteBooleanValue({value});",
-            BuiltinType { IsOwnType: false } => $"writer.WriteNumberValue({value});",
-            EnumType => $"writer.WriteStringValue({value}.ToWire());",
+            BuiltinType { JsonType: "string" } => $"writer.WriteString({value});",
+            BuiltinType { JsonType: "boolean" } => $"writer.WriteBoolean({value});",
+            BuiltinType { IsOwnType: false } => $"writer.WriteNumber({value});",
+            EnumType => $"writer.WriteRaw({value}.ToJson());",
             _ => $"{value}.Write(writer);",
         };
     }

@@ -42,94 +42,12 @@ public static class JsonString
         return null;
     }
 
-    /// <summary>Writes a quoted string, all ASCII: what is not printable ASCII becomes an escape.</summary>
-    /// <param name="text">UTF-8; a sequence that is none becomes U+FFFD.</param>
-    /// <param name="output">Where to append.</param>
-    public static void Write(ReadOnlySpan<byte> text, ArrayBufferWriter<byte> output)
-    {
-        output.Write("\""u8);
-        while (!text.IsEmpty)
-        {
-            int plain = PlainLength(text);
-            output.Write(text[..plain]);
-            text = text[plain..];
-            if (!text.IsEmpty)
-            {
-                Rune.DecodeFromUtf8(text, out var rune, out int used);
-                WriteEscape(rune, output);
-                text = text[used..];
-            }
-        }
-
-        output.Write("\""u8);
-    }
-
-    /// <summary>Writes a quoted string, all ASCII.</summary>
-    /// <param name="text">Any text.</param>
-    /// <param name="output">Where to append.</param>
-    public static void Write(string text, ArrayBufferWriter<byte> output) => Write(Encoding.UTF8.GetBytes(text), output);
-
     /// <summary>Encodes a string, quotes included.</summary>
     public static string Quote(string text)
     {
-        var output = new ArrayBufferWriter<byte>(text.Length + 2);
-        Write(text, output);
-        return Encoding.UTF8.GetString(output.WrittenSpan);
-    }
-
-    private static int PlainLength(ReadOnlySpan<byte> text)
-    {
-        int at = 0;
-        while (at < text.Length && text[at] is >= 0x20 and < 0x7F and not ((byte)'"' or (byte)'\\'))
-        {
-            at++;
-        }
-
-        return at;
-    }
-
-    private static void WriteEscape(Rune rune, ArrayBufferWriter<byte> output)
-    {
-        switch (rune.Value)
-        {
-            case '"':
-                output.Write("\\\""u8);
-                break;
-            case '\\':
-                output.Write("\\\\"u8);
-                break;
-            case '\b':
-                output.Write("\\b"u8);
-                break;
-            case '\f':
-                output.Write("\\f"u8);
-                break;
-            case '\n':
-                output.Write("\\n"u8);
-                break;
-            case '\r':
-                output.Write("\\r"u8);
-                break;
-            case '\t':
-                output.Write("\\t"u8);
-                break;
-            default:
-                WriteUnicodeEscapes(rune, output);
-                break;
-        }
-    }
-
-    private static void WriteUnicodeEscapes(Rune rune, ArrayBufferWriter<byte> output)
-    {
-        Span<char> units = stackalloc char[2];
-        int count = rune.EncodeToUtf16(units);
-        for (int i = 0; i < count; i++)
-        {
-            var span = output.GetSpan(6);
-            "\\u"u8.CopyTo(span);
-            ((int)units[i]).TryFormat(span[2..], out _, "X4");
-            output.Advance(6);
-        }
+        var writer = new JsonWriter();
+        writer.WriteString(text);
+        return writer.ToString();
     }
 
     private static string? DecodeEscape(Span<byte> raw, ref int read, ref int length)

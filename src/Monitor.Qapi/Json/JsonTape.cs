@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Text;
 
 namespace Monitor.Qapi.Json;
@@ -44,28 +43,28 @@ public sealed class JsonTape
 
     /// <summary>Writes the value at <paramref name="index"/> as JSON spaced and escaped as QEMU does, numbers as the client wrote them.</summary>
     /// <param name="index">A value, not a key.</param>
-    /// <param name="output">Where to append.</param>
-    public void WriteValue(int index, ArrayBufferWriter<byte> output)
+    /// <param name="writer">Where to append.</param>
+    public void WriteValue(int index, JsonWriter writer)
     {
         switch (_tokens[index].Kind)
         {
             case JsonTokenKind.Null:
-                output.Write("null"u8);
+                writer.WriteNull();
                 break;
             case JsonTokenKind.False:
-                output.Write("false"u8);
+                writer.WriteBoolean(false);
                 break;
             case JsonTokenKind.True:
-                output.Write("true"u8);
+                writer.WriteBoolean(true);
                 break;
             case JsonTokenKind.List or JsonTokenKind.Dict:
-                WriteContainer(index, output);
+                WriteContainer(index, writer);
                 break;
             case JsonTokenKind.String or JsonTokenKind.Key:
-                JsonString.Write(TextOf(index), output);
+                writer.WriteString(TextOf(index));
                 break;
             default:
-                output.Write(TextOf(index));
+                writer.WriteRaw(TextOf(index));
                 break;
         }
     }
@@ -143,28 +142,36 @@ public sealed class JsonTape
         return -1;
     }
 
-    private void WriteContainer(int index, ArrayBufferWriter<byte> output)
+    private void WriteContainer(int index, JsonWriter writer)
     {
         bool isDict = _tokens[index].Kind == JsonTokenKind.Dict;
-        output.Write(isDict ? "{"u8 : "["u8);
+        if (isDict)
+        {
+            writer.WriteStartObject();
+        }
+        else
+        {
+            writer.WriteStartArray();
+        }
+
         int end = _tokens[index].End;
         for (int child = index + 1; child < end; child = _tokens[child].End)
         {
-            if (child > index + 1)
-            {
-                output.Write(", "u8);
-            }
-
             if (isDict)
             {
-                JsonString.Write(TextOf(child), output);
-                output.Write(": "u8);
-                child++;
+                writer.WriteName(StringOf(child++));
             }
 
-            WriteValue(child, output);
+            WriteValue(child, writer);
         }
 
-        output.Write(isDict ? "}"u8 : "]"u8);
+        if (isDict)
+        {
+            writer.WriteEndObject();
+        }
+        else
+        {
+            writer.WriteEndArray();
+        }
     }
 }

@@ -18,7 +18,6 @@ internal static class NodeDescription
     /// <param name="flat">Leaves the images below it out.</param>
     public static BlockDeviceInfo Describe(BlockNode node, bool flat)
     {
-        IReadOnlyList<DirtyBitmapInfo> bitmaps = node.Bitmaps.List();
         return new BlockDeviceInfo
         {
             File = node.FileName,
@@ -38,7 +37,7 @@ internal static class NodeDescription
             Image = DescribeImage(node, flat),
             Cache = new BlockdevCacheInfo { Writeback = true, Direct = node.Settings.CacheDirect, NoFlush = node.Settings.CacheNoFlush },
             WriteThreshold = (long)(node.WriteThreshold?.Offset ?? 0),
-            DirtyBitmaps = bitmaps.Count > 0 ? [.. bitmaps.Select(Describe)] : null,
+            DirtyBitmaps = DescribeBitmaps(node),
         };
     }
 
@@ -61,6 +60,23 @@ internal static class NodeDescription
             BackingImage = flat || below is null ? null : DescribeImage(below, flat),
             FormatSpecific = node is Qcow2Node qcow2 ? Describe(qcow2) : null,
         };
+    }
+
+    private static BlockDirtyInfo[]? DescribeBitmaps(BlockNode node)
+    {
+        IReadOnlyList<DirtyBitmapInfo> bitmaps = node.Bitmaps.List();
+        if (bitmaps.Count == 0)
+        {
+            return null;
+        }
+
+        var described = new BlockDirtyInfo[bitmaps.Count];
+        for (int i = 0; i < described.Length; i++)
+        {
+            described[i] = Describe(bitmaps[i]);
+        }
+
+        return described;
     }
 
     private static BlockDirtyInfo Describe(DirtyBitmapInfo bitmap) => new()

@@ -1,6 +1,7 @@
-using System.Text;
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Monitor.Qapi;
+using Monitor.Qapi.Json;
 
 namespace Unit.Jobs;
 
@@ -15,13 +16,9 @@ internal sealed class RecordedEvents : IEventSink
     public void Emit<TData>(string name, TData? data)
         where TData : class, IQapiOutput
     {
-        using var stream = new MemoryStream();
-        using (var writer = new Utf8JsonWriter(stream))
-        {
-            data!.Write(writer);
-        }
-
-        string json = Encoding.UTF8.GetString(stream.ToArray());
+        var writer = new JsonWriter();
+        data!.Write(writer);
+        string json = JsonNode.Parse(writer.ToString())!.ToJsonString();
         using JsonDocument document = JsonDocument.Parse(json);
         string entry = name == "JOB_STATUS_CHANGE"
             ? $"{document.RootElement.GetProperty("id")} {document.RootElement.GetProperty("status")}"

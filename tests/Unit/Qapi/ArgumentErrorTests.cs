@@ -1,6 +1,6 @@
 using System.Text;
-using System.Text.Json;
 using Monitor.Qapi;
+using Monitor.Qapi.Json;
 using NUnit.Framework;
 
 namespace Unit.Qapi;
@@ -55,10 +55,8 @@ public sealed class ArgumentErrorTests
 
     private sealed class NoReply : IQmpReply
     {
-        public Utf8JsonWriter Writer => throw new NotSupportedException();
+        public JsonWriter Writer => throw new NotSupportedException();
 
         public IQmpSessionInfo Session => throw new NotSupportedException();
-
-        public void WriteRaw(ReadOnlySpan<byte> json) => throw new NotSupportedException();
     }
 }

@@ -1,6 +1,6 @@
 using System.Text;
-using System.Text.Json;
 using Monitor.Qapi;
+using Monitor.Qapi.Json;
 using NUnit.Framework;
 
 namespace Unit.Qapi;
@@ -15,7 +15,7 @@ public sealed class CommandHandlerTests
         var reply = new TextReply();
         Task run = Run("query-version", new ControlCommands(ValueTask.FromResult(_version)), reply).AsTask();
         Assert.That(run.IsCompletedSuccessfully, Is.True);
-        Assert.That(reply.Text, Is.EqualTo("""{"qemu":{"major":7,"minor":2,"micro":22},"package":"p"}"""));
+        Assert.That(reply.Text, Is.EqualTo("""{"qemu": {"major": 7, "minor": 2, "micro": 22}, "package": "p"}"""));
     }
 
     [Test]
@@ -46,14 +46,14 @@ public sealed class CommandHandlerTests
         var reply = new TextReply();
         await Run("query-commands", new ControlCommands(default), reply);
         Assert.That(reply.Text, Is.EqualTo(
-            """[{"name":"qmp_capabilities"},{"name":"query-version"},{"name":"quit"},{"name":"query-commands"},{"name":"query-qmp-schema"}]"""));
+            """[{"name": "qmp_capabilities"}, {"name": "query-version"}, {"name": "quit"}, {"name": "query-commands"}, {"name": "query-qmp-schema"}]"""));
     }
 
     [Test]
     public void Members_are_written_in_schema_order_and_absent_ones_left_out()
     {
         var job = new JobInfo { Id = "j", Type = JobType.Mirror, Status = JobStatus.Ready, TotalProgress = 8, CurrentProgress = 5 };
-        Assert.That(Text(job), Is.EqualTo("""{"id":"j","type":"mirror","status":"ready","current-progress":5,"total-progress":8}"""));
+        Assert.That(Text(job), Is.EqualTo("""{"id": "j", "type": "mirror", "status": "ready", "current-progress": 5, "total-progress": 8}"""));
     }
 
     [Test]
@@ -74,7 +74,7 @@ public sealed class CommandHandlerTests
             },
         };
         Assert.That(Text(info), Is.EqualTo(
-            """{"type":"qcow2","data":{"compat":"1.1","refcount-bits":16,"bitmaps":[{"name":"b","granularity":65536,"flags":["in-use","auto"]}],"compression-type":"zlib"}}"""));
+            """{"type": "qcow2", "data": {"compat": "1.1", "refcount-bits": 16, "bitmaps": [{"name": "b", "granularity": 65536, "flags": ["in-use", "auto"]}], "compression-type": "zlib"}}"""));
     }
 
     private static ValueTask Run(string command, IControlCommands commands, TextReply reply)
@@ -108,23 +108,10 @@ public sealed class CommandHandlerTests
 
     private sealed class TextReply : IQmpReply
     {
-        private readonly MemoryStream _stream = new();
-
-        public TextReply() => Writer = new Utf8JsonWriter(_stream);
-
-        public Utf8JsonWriter Writer { get; }
+        public JsonWriter Writer { get; } = new();
 
         public IQmpSessionInfo Session => throw new NotSupportedException();
 
-        public string Text
-        {
-            get
-            {
-                Writer.Flush();
-                return Encoding.UTF8.GetString(_stream.ToArray());
-            }
-        }
-
-        public void WriteRaw(ReadOnlySpan<byte> json) => Writer.WriteRawValue(json);
+        public string Text => Writer.ToString();
     }
 }

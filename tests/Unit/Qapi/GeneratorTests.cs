@@ -44,7 +44,7 @@ public sealed class GeneratorTests
             """);
         Assert.That(code, Does.Contain("public static In Read(").And.Not.Contain("class In : IQapiOutput"));
         Assert.That(code, Does.Contain("class Out : IQapiOutput").And.Not.Contain("public static Out Read("));
-        Assert.That(code, Does.Contain("void Write(Utf8JsonWriter writer, IReadOnlyList<Out> list)"));
+        Assert.That(code, Does.Contain("void Write(JsonWriter writer, IReadOnlyList<Out> list)"));
     }
 
     [Test]

@@ -28,7 +28,7 @@ public sealed class QmpEventBusTests
         first.Ask("{\"execute\":\"ping\"}");
         second.Ask("{\"execute\":\"ping\"}");
         _server.Events.Emit("X", new TextEvent("é"));
-        const string Event = "{\"timestamp\": {\"seconds\": 100, \"microseconds\": 7}, \"event\": \"X\", \"data\": {\"text\":\"\\u00E9\"}}";
+        const string Event = "{\"timestamp\": {\"seconds\": 100, \"microseconds\": 7}, \"event\": \"X\", \"data\": {\"text\": \"\\u00E9\"}}";
         Assert.That(first.ReadLine(), Is.EqualTo(Event));
         Assert.That(second.ReadLine(), Is.EqualTo(Event));
         Assert.That(silent.Ask("{}"), Does.Contain("lacks member"));

@@ -59,7 +59,7 @@ public sealed class QmpSessionTests
     [TestCase("{}", "{\"error\": {\"class\": \"GenericError\", \"desc\": \"QMP input lacks member 'execute'\"}}")]
     [TestCase("%", "{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error, stray '%'\"}}")]
     [TestCase("{\"execute\":\"echo\",\"arguments\":{\"value\":\"<&'\\\"\\u007fé😀\\n\\\\>\"}}", "{\"return\": \"<&'\\\"\\u007F\\u00E9\\uD83D\\uDE00\\n\\\\>\"}")]
-    [TestCase("{\"execute\":\"echo\",\"arguments\":{\"value\":[{}, 1e400]}, \"id\":\"x\"}", "{\"return\": [{},1e400], \"id\": \"x\"}")]
+    [TestCase("{\"execute\":\"echo\",\"arguments\":{\"value\":[{}, 1e400]}, \"id\":\"x\"}", "{\"return\": [{}, 1e400], \"id\": \"x\"}")]
     public void A_request_gets_its_reply(string request, string reply)
     {
         using var client = _server.ConnectNegotiated();

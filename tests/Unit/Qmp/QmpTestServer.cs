@@ -91,7 +91,7 @@ internal sealed class QmpTestServer : IDisposable
 
     private static ValueTask Big(QmpInputVisitor v, IQmpReply reply)
     {
-        reply.WriteRaw(Encoding.ASCII.GetBytes('"' + new string('x', 1 << 20) + '"'));
+        reply.Writer.WriteRaw(Encoding.ASCII.GetBytes('"' + new string('x', 1 << 20) + '"'));
         return default;
     }
 

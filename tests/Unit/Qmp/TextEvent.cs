@@ -1,15 +1,16 @@
-using System.Text.Json;
 using Monitor.Qapi;
+using Monitor.Qapi.Json;
 
 namespace Unit.Qmp;
 
 /// <summary>Event data of one string.</summary>
 internal sealed class TextEvent(string text, string member = "text") : IQapiOutput
 {
-    public void Write(Utf8JsonWriter writer)
+    public void Write(JsonWriter writer)
     {
         writer.WriteStartObject();
-        writer.WriteString(member, text);
+        writer.WriteName(member);
+        writer.WriteString(text);
         writer.WriteEndObject();
     }
 }

@@ -17,6 +17,7 @@ public sealed class NullNode : BlockNode
     private readonly TimeSpan _latency;
     private readonly bool _readZeroes;
     private readonly TimeProvider _clock;
+    private string? _fileName;
 
     /// <summary>Makes the node.</summary>
     /// <param name="settings">The options every node has.</param>
@@ -45,7 +46,8 @@ public sealed class NullNode : BlockNode
     public override string DriverName { get; }
 
     /// <inheritdoc/>
-    public override string FileName => Options is { Size: null, LatencyNs: null, ReadZeroes: null } ? DriverName + "://" : JsonFileName;
+    public override string FileName =>
+        _fileName ??= Options is { Size: null, LatencyNs: null, ReadZeroes: null } ? DriverName + "://" : JsonFileName;
 
     /// <inheritdoc/>
     public override string OptionsJson
