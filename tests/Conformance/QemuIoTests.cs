@@ -26,6 +26,7 @@ public sealed partial class QemuIoTests
         "map", "map x", "alloc 0", "alloc 0 8M", "alloc 64k 1M", "alloc 9M", "alloc 0 9M", "alloc", "alloc x", "alloc 1M 1 2",
         "length", "length x", "info", "info x", "flush", "flush x", "sleep 1", "sleep", "sleep x", "sleep 1 2", "nosuch", "nosuch 1", "aio_flush x",
         "aio_write -u 0 512", "aio_write -z 0 512 512", "aio_write", "aio_write 0", "aio_write -x 0 1", "aio_read -P 300 0 512", "aio_read 0 3G",
+        "write -c 2M 64k", "write -c 2M 64k", "write -c 2100k 64k", "write -c 3M 96k", "write -z -c 4M 64k", "write -c 0 64k", "write -c 3M 128k",
     ];
 
     [Test]

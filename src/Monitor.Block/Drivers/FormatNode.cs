@@ -67,6 +67,12 @@ public abstract class FormatNode : BlockNode
     /// <param name="buffer">Filled wholly; ends within the cluster.</param>
     protected abstract ValueTask ReadCompressedAsync(HostOffset descriptor, long offset, Memory<byte> buffer);
 
+    /// <summary>Stores clusters compressed.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="buffer">Whole clusters, or up to the end of the disk; else EINVAL.</param>
+    /// <exception cref="BlockIoException">The format cannot (ENOTSUP), something is stored there already (EIO), no room, or the medium failed.</exception>
+    protected virtual ValueTask WriteCompressedAsync(long offset, ReadOnlyMemory<byte> buffer) => throw new BlockIoException(Errno.ENOTSUP);
+
     /// <inheritdoc/>
     protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
     {
@@ -92,7 +98,7 @@ public abstract class FormatNode : BlockNode
     {
         if ((flags & BlockWriteFlags.Compressed) != 0)
         {
-            throw new BlockIoException(Errno.ENOTSUP);
+            return (flags & BlockWriteFlags.Fua) == 0 ? WriteCompressedAsync(offset, buffer) : FlushAfterAsync(WriteCompressedAsync(offset, buffer));
         }
 
         int ticket = Requests.Enter();

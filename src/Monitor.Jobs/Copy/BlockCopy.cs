@@ -185,7 +185,8 @@ internal sealed class BlockCopy
                 continue;
             }
 
-            if (_bitmaps.TakeDirtyArea(_dirty, offset, offset + length, length, out _, out _))
+            // Rounded up, for the last unit of the disk may be a short one.
+            if (_bitmaps.TakeDirtyArea(_dirty, offset, offset + length, AlignUp(length, _unit), out _, out _))
             {
                 return claim;
             }

@@ -1,5 +1,4 @@
 using Monitor.Block;
-using Monitor.Block.Drivers.File;
 using Monitor.Block.Drivers.Qcow2;
 using Monitor.Qapi;
 using NUnit.Framework;
@@ -26,15 +25,13 @@ public sealed class Qcow2ExchangeTests
     {
         long size = 64L << 20;
         string image = InDirectory("ours.qcow2");
-        FileNode file = await OpenFileAsync(image);
-        await Qcow2Image.CreateAsync(file, new BlockdevCreateOptionsQcow2
+        await ImageFiles.CreateAsync(image, new BlockdevCreateOptionsQcow2
         {
             File = null!,
             Size = (ulong)size,
             ClusterSize = (ulong)clusterBytes,
             RefcountBits = refcountBits,
         });
-        await file.CloseAsync();
         await QemuTool.CheckAsync(image);
 
         byte[] twin = new byte[size];
@@ -70,12 +67,13 @@ public sealed class Qcow2ExchangeTests
         string image = InDirectory("theirs.qcow2");
         await QemuTool.RunAsync(
             "qemu-img", "convert", "-c", "-f", "raw", "-O", "qcow2", "-o", $"compression_type={type}", InDirectory("source.raw"), image);
-        (Qcow2Node node, FileNode file) = await OpenAsync(image);
-        byte[] all = new byte[node.SizeBytes];
-        await node.ReadAsync(0, all);
-        Assert.That(all.AsSpan().SequenceEqual(twin));
-        await node.CloseAsync();
-        await file.CloseAsync();
+        await using (OpenImage open = await ImageFiles.OpenAsync(image))
+        {
+            byte[] all = new byte[open.Node.SizeBytes];
+            await open.Node.ReadAsync(0, all);
+            Assert.That(all.AsSpan().SequenceEqual(twin));
+        }
+
         await UseAsync(image, new Random(2), twin, 100);
         await QemuTool.CheckAsync(image);
         await CompareAsync(image, twin);
@@ -103,10 +101,11 @@ public sealed class Qcow2ExchangeTests
         byte[] twin = await MakeSourceAsync();
         string image = InDirectory("theirs.qcow2");
         await QemuTool.RunAsync("qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=512", InDirectory("source.raw"), image);
-        (Qcow2Node node, FileNode file) = await OpenAsync(image);
-        await node.TruncateAsync(200 << 20);
-        await node.CloseAsync();
-        await file.CloseAsync();
+        await using (OpenImage open = await ImageFiles.OpenAsync(image))
+        {
+            await open.Node.TruncateAsync(200 << 20);
+        }
+
         await QemuTool.CheckAsync(image);
         await CompareAsync(image, [.. twin, .. new byte[(200 << 20) - twin.Length]]);
     }
@@ -138,33 +137,10 @@ public sealed class Qcow2ExchangeTests
         await CompareAsync(image, twin);
     }
 
-    private static async Task<FileNode> OpenFileAsync(string path)
-    {
-        await File.WriteAllBytesAsync(path, []);
-        return await OpenExistingAsync(path);
-    }
-
-    private static async Task<FileNode> OpenExistingAsync(string path)
-    {
-        var file = new FileNode(new BlockNodeSettings { NodeName = "file", DiscardUnmap = true }, path, locking: false);
-        await file.OpenAsync();
-        return file;
-    }
-
-    private static async Task<(Qcow2Node Node, FileNode File)> OpenAsync(string path)
-    {
-        FileNode file = await OpenExistingAsync(path);
-        var node = new Qcow2Node(new BlockNodeSettings { NodeName = "image", DiscardUnmap = true }, null, new NoEvents());
-        var edge = new BlockChild(node, file, "file", BlockChildRole.Image);
-        node.AddChild(edge);
-        file.AddParent(edge);
-        await node.OpenAsync();
-        return (node, file);
-    }
-
     private static async Task UseAsync(string path, Random random, byte[] twin, int requests)
     {
-        (Qcow2Node node, FileNode file) = await OpenAsync(path);
+        await using OpenImage open = await ImageFiles.OpenAsync(path);
+        Qcow2Node node = open.Node;
         for (int i = 0; i < requests; i++)
         {
             int offset = random.Next(twin.Length / 512) * 512;
@@ -184,9 +160,6 @@ public sealed class Qcow2ExchangeTests
                     break;
             }
         }
-
-        await node.CloseAsync();
-        await file.CloseAsync();
     }
 
     private async Task<byte[]> MakeSourceAsync()
@@ -210,12 +183,4 @@ public sealed class Qcow2ExchangeTests
     }
 
     private string InDirectory(string name) => Path.Combine(_directory, name);
-
-    private sealed class NoEvents : IEventSink
-    {
-        public void Emit<TData>(string name, TData? data)
-            where TData : class, IQapiOutput
-        {
-        }
-    }
 }

@@ -41,6 +41,16 @@ public sealed class BackupJobTests
     }
 
     [Test]
+    public async Task A_disk_that_ends_inside_a_unit_is_copied_once()
+    {
+        using var room = new JobRoom((3 * Cluster) + 4096);
+        BackupJob job = await room.BackupAsync();
+        await job.Gone;
+        Assert.That(room.Target.WritesSeen, Is.EqualTo(1));
+        Assert.That(room.Target.Bytes.AsSpan().SequenceEqual(room.Source.Bytes), Is.True);
+    }
+
+    [Test]
     public async Task A_guest_write_waits_until_the_old_bytes_are_in_the_target()
     {
         Gate gate = _room.Target.HoldWrite(0);

@@ -68,7 +68,13 @@ internal sealed class ImageChecker
             {
                 ulong l2 = U64(table + (k * 8));
                 long cluster = (long)(l2 & OffsetMask);
-                if (cluster == 0 || (l2 >> 62 & 1) != 0)
+                if ((l2 >> 62 & 1) != 0)
+                {
+                    ReferCompressed(l2);
+                    continue;
+                }
+
+                if (cluster == 0)
                 {
                     continue;
                 }
@@ -76,6 +82,18 @@ internal sealed class ImageChecker
                 Refer(cluster, 1, $"L2 entry {i}.{k}");
                 CheckCopied(l2, refcount(cluster >> _clusterBits), $"L2 entry {i}.{k}");
             }
+        }
+    }
+
+    private void ReferCompressed(ulong entry)
+    {
+        int sectorsShift = 62 - (_clusterBits - 8);
+        long start = (long)(entry & ((1UL << sectorsShift) - 1));
+        long sectors = (long)((entry & ~(1UL << 62)) >> sectorsShift) + 1;
+        long end = ((start >> 9) + sectors) << 9;
+        for (long cluster = start >> _clusterBits; cluster << _clusterBits < end; cluster++)
+        {
+            _references[cluster] = _references.GetValueOrDefault(cluster) + 1;
         }
     }
 

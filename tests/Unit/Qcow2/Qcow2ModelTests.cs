@@ -81,7 +81,7 @@ public sealed class Qcow2ModelTests
                     _busy.Add((from, to));
                 }
 
-                await RequestAsync(random, random.Next(10), offset, (int)length);
+                await RequestAsync(random, random.Next(12), offset, (int)length);
                 lock (_gate)
                 {
                     _busy.Remove((from, to));
@@ -107,7 +107,10 @@ public sealed class Qcow2ModelTests
                     await node.DiscardAsync(offset, length);
                     ClearWholeClusters(offset, length);
                     break;
-                case 8:
+                case 8 or 9:
+                    await WriteCompressedAsync(random, offset, length);
+                    break;
+                case 10:
                     await node.FlushAsync();
                     break;
                 default:
@@ -118,15 +121,40 @@ public sealed class Qcow2ModelTests
             }
         }
 
+        /// <summary>Whole clusters of the range; where something is stored already, that stays.</summary>
+        private async Task WriteCompressedAsync(Random random, long offset, int length)
+        {
+            (long from, long to) = WholeClusters(offset, length);
+            for (long at = from; at < to; at += node.ClusterSizeBytes)
+            {
+                byte[] data = new byte[Math.Min(node.ClusterSizeBytes, to - at)];
+                random.NextBytes(data.AsSpan(0, random.Next(data.Length + 1)));
+                try
+                {
+                    await node.WriteAsync(at, data, BlockWriteFlags.Compressed);
+                    data.CopyTo(twin, at);
+                }
+                catch (BlockIoException e)
+                {
+                    Assert.That(e.Errno, Is.EqualTo(Errno.EIO));
+                }
+            }
+        }
+
         private void ClearWholeClusters(long offset, long length)
         {
-            long cluster = node.ClusterSizeBytes;
-            long from = (offset + cluster - 1) / cluster * cluster;
-            long to = offset + length == twin.Length ? twin.Length : (offset + length) / cluster * cluster;
+            (long from, long to) = WholeClusters(offset, length);
             if (to > from)
             {
                 twin.AsSpan((int)from, (int)(to - from)).Clear();
             }
+        }
+
+        private (long From, long To) WholeClusters(long offset, long length)
+        {
+            long cluster = node.ClusterSizeBytes;
+            long from = (offset + cluster - 1) / cluster * cluster;
+            return (from, offset + length == twin.Length ? twin.Length : (offset + length) / cluster * cluster);
         }
     }
 }

@@ -48,14 +48,34 @@ internal readonly record struct L2Entry(ulong Raw)
     /// <summary>An entry for a cluster of its own.</summary>
     public static L2Entry Data(long hostOffset) => new((ulong)hostOffset | Qcow2Format.Copied);
 
+    /// <summary>An entry for compressed data.</summary>
+    /// <param name="hostOffset">Its first byte.</param>
+    /// <param name="bytes">Its length, less than a cluster.</param>
+    /// <param name="clusterBits">Of the image.</param>
+    public static L2Entry Compressed(long hostOffset, int bytes, int clusterBits)
+    {
+        long sectors = ((hostOffset + bytes - 1) / Qcow2Format.SectorBytes) - (hostOffset / Qcow2Format.SectorBytes);
+        return new(CompressedFlag | ((ulong)sectors << SectorsShift(clusterBits)) | (ulong)hostOffset);
+    }
+
     /// <summary>The host bytes that hold compressed data (qcow2 spec, "Compressed Clusters Descriptor").</summary>
     /// <param name="clusterBits">Of the image.</param>
     /// <returns>First byte and length; the data may end before the range does.</returns>
     public (long Offset, int Length) CompressedRange(int clusterBits)
     {
-        int sectorsShift = 62 - (clusterBits - 8);
+        int sectorsShift = SectorsShift(clusterBits);
         long offset = (long)(Raw & ((1UL << sectorsShift) - 1));
         long sectors = (long)((Raw & (CompressedFlag - 1)) >> sectorsShift) + 1;
         return (offset, (int)((sectors * Qcow2Format.SectorBytes) - (offset % Qcow2Format.SectorBytes)));
     }
+
+    /// <summary>The host clusters that compressed data touches.</summary>
+    public ClusterRun CompressedClusters(int clusterBits)
+    {
+        (long start, int length) = CompressedRange(clusterBits);
+        long first = start >> clusterBits;
+        return new ClusterRun(first, ((start + length - 1) >> clusterBits) - first + 1);
+    }
+
+    private static int SectorsShift(int clusterBits) => 62 - (clusterBits - 8);
 }

@@ -94,18 +94,19 @@ public sealed partial class Qcow2Node
         await _image.Lock.WaitAsync().ConfigureAwait(false);
         try
         {
+            (MetadataBlock slice, int entry) = (room.Claim.Slice, room.Claim.Entry);
             for (int i = 0; i < room.Run.Count; i++)
             {
-                var old = new L2Entry(room.Slice.ReadEntry(room.Entry + i));
-                room.Slice.WriteEntry(room.Entry + i, L2Entry.Data((room.Run.First + i) << _clusterBits).Raw);
+                var old = new L2Entry(slice.ReadEntry(entry + i));
+                slice.WriteEntry(entry + i, L2Entry.Data((room.Run.First + i) << _clusterBits).Raw);
                 if (!room.IsKept)
                 {
                     Retire(old, discard: false);
                 }
             }
 
-            _image.Map.MarkDirty(room.Slice);
-            End(room);
+            _image.Map.MarkDirty(slice);
+            End(room.Claim);
         }
         finally
         {
@@ -126,7 +127,7 @@ public sealed partial class Qcow2Node
         }
         finally
         {
-            End(room);
+            End(room.Claim);
             _image.Lock.Release();
         }
     }
@@ -148,24 +149,33 @@ public sealed partial class Qcow2Node
         }
     }
 
-    private Qcow2Allocation? FindInFlight(long cluster)
+    private GuestClusterClaim? FindInFlight(long cluster)
     {
-        foreach (Qcow2Allocation room in _inFlight)
+        foreach (GuestClusterClaim claim in _inFlight)
         {
-            if (room.Covers(cluster))
+            if (claim.Covers(cluster))
             {
-                return room;
+                return claim;
             }
         }
 
         return null;
     }
 
-    private void End(Qcow2Allocation room)
+    /// <summary>Claims guest clusters; under the lock.</summary>
+    private GuestClusterClaim Claim(long first, long count, MetadataBlock slice, int entry)
     {
-        room.Slice.Pins--;
-        _inFlight.Remove(room);
-        room.SetDone();
+        var claim = new GuestClusterClaim(first, count, slice, entry);
+        slice.Pins++;
+        _inFlight.Add(claim);
+        return claim;
+    }
+
+    private void End(GuestClusterClaim claim)
+    {
+        claim.Slice.Pins--;
+        _inFlight.Remove(claim);
+        claim.SetDone();
     }
 
     private InPlaceAllocation InPlace(MetadataBlock slice, int entry, L2Entry first, long offset, long length)
@@ -219,7 +229,7 @@ public sealed partial class Qcow2Node
         bool blank = run.IsFresh
             && (head == 0 || ReadsZero(slice, entry, firstCluster))
             && (tail == 0 || ReadsZero(slice, entry + (int)run.Count - 1, firstCluster + run.Count - 1));
-        var room = new Qcow2Allocation(this, firstCluster, run, slice, entry, isKept)
+        return new Qcow2Allocation(this, Claim(firstCluster, run.Count, slice, entry), run, isKept)
         {
             Length = covered,
             Child = _file,
@@ -227,9 +237,6 @@ public sealed partial class Qcow2Node
             HeadBytes = blank ? 0 : head,
             TailBytes = blank ? 0 : tail,
         };
-        slice.Pins++;
-        _inFlight.Add(room);
-        return room;
     }
 
     private bool ReadsZero(MetadataBlock slice, int entry, long cluster) => new L2Entry(slice.ReadEntry(entry)).Kind switch
@@ -326,9 +333,7 @@ public sealed partial class Qcow2Node
                 _image.Retired.Add(new ClusterRun(old.HostOffset >> _clusterBits, 1), discard);
                 break;
             case L2EntryKind.Compressed:
-                (long start, int length) = old.CompressedRange(_clusterBits);
-                long first = start >> _clusterBits;
-                _image.Retired.Add(new ClusterRun(first, ((start + length - 1) >> _clusterBits) - first + 1), discard);
+                _image.Retired.Add(old.CompressedClusters(_clusterBits), discard);
                 break;
             default:
                 break;

@@ -1,4 +1,3 @@
-using Monitor.Block.Io;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
@@ -12,7 +11,7 @@ public sealed partial class Qcow2Node : FormatNode
 {
     private readonly BlockdevOptionsQcow2? _options;
     private readonly IEventSink _events;
-    private readonly List<Qcow2Allocation> _inFlight = [];
+    private readonly List<GuestClusterClaim> _inFlight = [];
     private ImageMetadata _image = null!;
     private BlockChild _file = null!;
     private Qcow2Bitmaps _storedBitmaps = null!;
@@ -134,28 +133,6 @@ public sealed partial class Qcow2Node : FormatNode
             throw;
         }
     }
-
-    /// <inheritdoc/>
-    protected override async ValueTask ReadCompressedAsync(HostOffset descriptor, long offset, Memory<byte> buffer)
-    {
-        (long start, int length) = new L2Entry((ulong)descriptor.Bytes).CompressedRange(_clusterBits);
-        IoBuffer compressed = IoBufferPool.Rent(length);
-        IoBuffer cluster = IoBufferPool.Rent(ClusterSizeBytes);
-        try
-        {
-            await _image.File.ReadAsync(start, compressed.Memory[..length], BlkdebugEvent.ReadCompressed).ConfigureAwait(false);
-            Decompress(compressed, length, cluster);
-            cluster.Memory.Slice((int)(offset & (ClusterSizeBytes - 1)), buffer.Length).CopyTo(buffer);
-        }
-        finally
-        {
-            compressed.Return();
-            cluster.Return();
-        }
-    }
-
-    private unsafe void Decompress(IoBuffer compressed, int length, IoBuffer cluster) =>
-        CompressedCluster.Decompress(Header.CompressionType, compressed.Pointer, length, cluster.GetSpan()[..ClusterSizeBytes]);
 
     /// <summary>Gives back what lies behind the new end; its tables stay, for they are small and a later growth needs them.</summary>
     private async ValueTask ShrinkAsync(long sizeBytes)

@@ -95,6 +95,7 @@ internal sealed partial class Refcounts
             if (count == 1)
             {
                 _freeHint = Math.Min(_freeHint, cluster);
+                ForgetFreeBytes(cluster);
             }
 
             free &= count == 1;

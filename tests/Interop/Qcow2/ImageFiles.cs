@@ -1,0 +1,54 @@
+using Monitor.Block;
+using Monitor.Block.Drivers.File;
+using Monitor.Block.Drivers.Qcow2;
+using Monitor.Qapi;
+
+namespace Interop.Qcow2;
+
+/// <summary>Makes and opens images on disk.</summary>
+internal static class ImageFiles
+{
+    public static async Task CreateAsync(string path, BlockdevCreateOptionsQcow2 options)
+    {
+        await File.WriteAllBytesAsync(path, []);
+        FileNode file = await OpenFileAsync(path);
+        await Qcow2Image.CreateAsync(file, options);
+        await file.CloseAsync();
+    }
+
+    public static async Task<FileNode> OpenFileAsync(string path)
+    {
+        var file = new FileNode(new BlockNodeSettings { NodeName = "file", DiscardUnmap = true }, path, locking: false);
+        await file.OpenAsync();
+        return file;
+    }
+
+    public static async Task<OpenImage> OpenAsync(string path, BlockdevOptionsQcow2? options = null, BlockNode? backing = null)
+    {
+        FileNode file = await OpenFileAsync(path);
+        var node = new Qcow2Node(new BlockNodeSettings { NodeName = "image", DiscardUnmap = true }, options, new NoEvents());
+        Attach(node, file, "file", BlockChildRole.Image);
+        if (backing is not null)
+        {
+            Attach(node, backing, "backing", BlockChildRole.CopyOnWrite);
+        }
+
+        await node.OpenAsync();
+        return new OpenImage(node, file);
+    }
+
+    private static void Attach(BlockNode parent, BlockNode child, string name, BlockChildRole role)
+    {
+        var edge = new BlockChild(parent, child, name, role);
+        parent.AddChild(edge);
+        child.AddParent(edge);
+    }
+
+    private sealed class NoEvents : IEventSink
+    {
+        public void Emit<TData>(string name, TData? data)
+            where TData : class, IQapiOutput
+        {
+        }
+    }
+}
