@@ -22,7 +22,7 @@ internal sealed class MonitorDaemon : IDisposable
         var events = new QmpEventBus(TimeProvider.System);
         _graph = new BlockGraph(Loop, events);
         var jobs = new JobManager(_graph);
-        var objects = new ObjectStore();
+        var objects = new ObjectStore(_graph.ThrottleGroups);
         _exports = new ExportManager(_graph, objects);
         Lifetime = new DaemonLifetime(_exports, jobs);
         BlockNodes = new BlockNodeCommands(jobs, objects, Lifetime);

@@ -1,5 +1,6 @@
 using Monitor.Block.Drivers.Blkdebug;
 using Monitor.Block.Drivers.File;
+using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Drivers.Null;
 using Monitor.Block.Drivers.Qcow2;
 using Monitor.Block.Drivers.Raw;
@@ -18,6 +19,7 @@ internal static class BlockDriverTable
         BlockdevDriver.Qcow2 => new Qcow2Driver(),
         BlockdevDriver.NullCo or BlockdevDriver.NullAio => new NullDriver(),
         BlockdevDriver.Blkdebug => new BlkdebugDriver(),
+        BlockdevDriver.Throttle => new ThrottleDriver(),
         _ => throw new QmpException($"Unknown driver '{driver.ToWire()}'"),
     };
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Monitor.Block.Io;
+using Monitor.Block.Throttling;
 using Monitor.Qapi;
 
 namespace Monitor.Block;
@@ -19,10 +20,13 @@ public sealed class BlockGraph
     /// <summary>Makes an empty graph.</summary>
     /// <param name="loop">Whose turns own the graph.</param>
     /// <param name="events">Where the block layer's events go.</param>
-    public BlockGraph(MonitorLoop loop, IEventSink events)
+    /// <param name="time">The clock of what waits below; the system's if not given.</param>
+    public BlockGraph(MonitorLoop loop, IEventSink events, TimeProvider? time = null)
     {
         Loop = loop;
         Events = events;
+        Time = time ?? TimeProvider.System;
+        ThrottleGroups = new ThrottleGroups(Time);
     }
 
     /// <summary>Whose turns own the graph.</summary>
@@ -30,6 +34,12 @@ public sealed class BlockGraph
 
     /// <summary>Where the block layer's events go.</summary>
     public IEventSink Events { get; }
+
+    /// <summary>The clock of what waits below.</summary>
+    public TimeProvider Time { get; }
+
+    /// <summary>The limits that nodes and drives share, by name.</summary>
+    public ThrottleGroups ThrottleGroups { get; }
 
     /// <summary>All nodes in the order they were added.</summary>
     public IReadOnlyList<BlockNode> Nodes => _order;
@@ -266,7 +276,13 @@ public sealed class BlockGraph
             CollectDoors(node, seen, doors);
         }
 
-        return DrainedSection.BeginAsync(doors);
+        var below = new HashSet<BlockNode>();
+        foreach (BlockBackend door in doors)
+        {
+            CollectBelow(door.Node, below);
+        }
+
+        return DrainedSection.BeginAsync(doors, below);
     }
 
     /// <summary>Whether <paramref name="target"/> is <paramref name="from"/> or below it.</summary>
@@ -310,6 +326,17 @@ public sealed class BlockGraph
             else if (edge.Parent is BlockBackend door && !doors.Contains(door))
             {
                 doors.Add(door);
+            }
+        }
+    }
+
+    private static void CollectBelow(BlockNode node, HashSet<BlockNode> below)
+    {
+        if (below.Add(node))
+        {
+            foreach (BlockChild child in node.Children)
+            {
+                CollectBelow(child.Node, below);
             }
         }
     }

@@ -340,6 +340,19 @@ public abstract class BlockNode : IBlockParent
     {
     }
 
+    /// <summary>The doors above are closed: requests that this node holds back of its own accord must go on, until <see cref="OnDrainEnded"/>. A turn; nests.</summary>
+    protected internal virtual void OnDrainBegun()
+    {
+    }
+
+    /// <summary>Ends one <see cref="OnDrainBegun"/>. A turn.</summary>
+    protected internal virtual void OnDrainEnded()
+    {
+    }
+
+    /// <summary>Completes when nothing of this node's own is under way that no door counts. The doors above are closed and empty.</summary>
+    protected internal virtual ValueTask WhenIdleAsync() => default;
+
     /// <summary>Reads; see <see cref="ReadAsync"/>. May throw or return a faulted task.</summary>
     protected abstract ValueTask DoReadAsync(long offset, Memory<byte> buffer);
 

@@ -5,9 +5,14 @@ namespace Monitor.Block;
 public sealed class DrainedSection : IDisposable
 {
     private readonly List<BlockBackend> _doors;
+    private readonly IReadOnlyCollection<BlockNode> _below;
     private bool _ended;
 
-    private DrainedSection(List<BlockBackend> doors) => _doors = doors;
+    private DrainedSection(List<BlockBackend> doors, IReadOnlyCollection<BlockNode> below)
+    {
+        _doors = doors;
+        _below = below;
+    }
 
     /// <summary>Opens the doors again. Whoever was attached meanwhile was never closed.</summary>
     public void Dispose()
@@ -18,17 +23,30 @@ public sealed class DrainedSection : IDisposable
         }
 
         _ended = true;
+        foreach (BlockNode node in _below)
+        {
+            node.OnDrainEnded();
+        }
+
         foreach (BlockBackend door in _doors)
         {
             door.OpenDoor();
         }
     }
 
-    internal static async ValueTask<DrainedSection> BeginAsync(List<BlockBackend> doors)
+    /// <summary>Closes doors and waits until nothing is under way below them.</summary>
+    /// <param name="doors">The doors.</param>
+    /// <param name="below">All nodes that requests through them may reach.</param>
+    internal static async ValueTask<DrainedSection> BeginAsync(List<BlockBackend> doors, IReadOnlyCollection<BlockNode> below)
     {
         foreach (BlockBackend door in doors)
         {
             door.CloseDoor();
+        }
+
+        foreach (BlockNode node in below)
+        {
+            node.OnDrainBegun();
         }
 
         foreach (BlockBackend door in doors)
@@ -36,6 +54,11 @@ public sealed class DrainedSection : IDisposable
             await door.WaitEmptyAsync();
         }
 
-        return new DrainedSection(doors);
+        foreach (BlockNode node in below)
+        {
+            await node.WhenIdleAsync();
+        }
+
+        return new DrainedSection(doors, below);
     }
 }

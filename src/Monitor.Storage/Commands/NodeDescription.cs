@@ -45,7 +45,7 @@ internal static class NodeDescription
     {
         BlockNode format = SkipTransparent(node);
         BackingImage? backing = node.BackingFromImage;
-        BlockNode? below = node.FindChild(node.IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite)?.Node;
+        BlockNode? below = FilteredOrBacking(node);
         return new ImageInfo
         {
             Filename = node.FileName,
@@ -106,13 +106,16 @@ internal static class NodeDescription
     private static long BackingDepth(BlockNode node)
     {
         int depth = 0;
-        for (BlockChild? edge = node.SkipFilters().Backing; edge is not null; edge = edge.Node.SkipFilters().Backing)
+        for (BlockNode? below = FilteredOrBacking(node); below is not null; below = FilteredOrBacking(below))
         {
             depth++;
         }
 
         return depth;
     }
+
+    private static BlockNode? FilteredOrBacking(BlockNode node) =>
+        node.FindChild(node.IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite)?.Node;
 
     /// <summary>The node whose layout a node shows: its own, or for filters and <c>raw</c> that of the node below.</summary>
     private static BlockNode SkipTransparent(BlockNode node)

@@ -1,11 +1,13 @@
 using Monitor.Block;
 using Monitor.Block.Io;
+using Monitor.Block.Throttling;
 using Monitor.Qapi;
 
 namespace Monitor.Storage.Objects;
 
 /// <summary>The objects that clients made, by id. Used in turns only.</summary>
-public sealed class ObjectStore
+/// <param name="throttleGroups">Gets the groups that <c>throttle-group</c> objects stand for.</param>
+public sealed class ObjectStore(ThrottleGroups throttleGroups)
 {
     /// <summary>Bytes that a secret's file may have.</summary>
     private const int MaximumSecretBytes = 1 << 20;
@@ -44,7 +46,7 @@ public sealed class ObjectStore
         UserObject made = options.QomType switch
         {
             ObjectType.Iothread => new IothreadObject(options.Id, options.Iothread),
-            ObjectType.ThrottleGroup => new ThrottleGroupObject(options.Id, options.ThrottleGroup),
+            ObjectType.ThrottleGroup => new ThrottleGroupObject(options.Id, options.ThrottleGroup, throttleGroups),
             ObjectType.Secret => await MakeSecretAsync(options.Id, options.Secret),
             _ => throw new InvalidOperationException($"the schema has an object that nobody makes: {options.QomType.ToWire()}"),
         };
@@ -54,13 +56,17 @@ public sealed class ObjectStore
     }
 
     /// <summary>Removes an object.</summary>
-    /// <exception cref="QmpException">There is none of that id.</exception>
+    /// <exception cref="QmpException">There is none of that id, or it is in use.</exception>
     public void Remove(string id)
     {
-        if (!_objects.Remove(id))
+        UserObject removed = Find(id) ?? throw new QmpException($"object '{id}' not found");
+        if (removed.IsInUse)
         {
-            throw new QmpException($"object '{id}' not found");
+            throw new QmpException($"object '{id}' is in use, can not be deleted");
         }
+
+        _objects.Remove(id);
+        removed.OnRemoved();
 
         DaemonLog.Info("Storage", $"object {id} removed");
     }

@@ -1,73 +1,42 @@
+using Monitor.Block.Throttling;
 using Monitor.Qapi;
 
 namespace Monitor.Storage.Objects;
 
 /// <summary>A throttle-group: limits on the rate of requests that several nodes share.</summary>
-/// <remarks>
-/// The 19 numbers are kept in one array: for each of six limits its rate per second, its burst (0 is none) and the longest such burst
-/// in seconds; at the end the bytes that count as one request.
-/// </remarks>
 public sealed class ThrottleGroupObject : UserObject
 {
-    private const int SizeIndex = 18;
-    private const ulong MaximumRate = 1_000_000_000_000_000;
+    private readonly ThrottleGroups _groups;
+    private readonly ThrottleGroup _group;
 
-    private static readonly string[] s_names =
-    [
-        "bps-total", "bps-total-max", "bps-total-max-length", "bps-read", "bps-read-max", "bps-read-max-length",
-        "bps-write", "bps-write-max", "bps-write-max-length", "iops-total", "iops-total-max", "iops-total-max-length",
-        "iops-read", "iops-read-max", "iops-read-max-length", "iops-write", "iops-write-max", "iops-write-max-length",
-        "iops-size",
-    ];
-
-    private long[] _values = [0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0, 1, 0];
-
-    /// <summary>Makes one.</summary>
-    /// <exception cref="QmpException">The limits contradict each other or are out of range.</exception>
-    public ThrottleGroupObject(string id, ThrottleGroupProperties properties)
+    /// <summary>Makes one, and the group that it sets the limits of.</summary>
+    /// <exception cref="QmpException">The limits contradict each other or are out of range, or a group of that name exists.</exception>
+    public ThrottleGroupObject(string id, ThrottleGroupProperties properties, ThrottleGroups groups)
         : base(id)
     {
+        long[] values = ThrottleConfiguration.Unlimited.Values.ToArray();
         ReadOnlySpan<long?> single = ValuesOf(properties);
         for (int i = 0; i < single.Length; i++)
         {
             if (single[i] is { } value)
             {
-                _values[i] = CheckSingle(i, value);
+                values[i] = CheckSingle(i, value);
             }
         }
 
-        _values = properties.Limits is { } limits ? Merge(limits) : Checked(_values);
+        var configuration = new ThrottleConfiguration(properties.Limits is { } limits ? ThrottleConfiguration.Merge(values, limits) : values);
+        _groups = groups;
+        _group = groups.Add(id);
+        _group.Configuration = configuration;
     }
 
     /// <inheritdoc/>
     public override string TypeName => "throttle-group";
 
-    /// <summary>Its limits, every member present.</summary>
-    public ThrottleLimits Limits => new()
-    {
-        BpsTotal = _values[0],
-        BpsTotalMax = _values[1],
-        BpsTotalMaxLength = _values[2],
-        BpsRead = _values[3],
-        BpsReadMax = _values[4],
-        BpsReadMaxLength = _values[5],
-        BpsWrite = _values[6],
-        BpsWriteMax = _values[7],
-        BpsWriteMaxLength = _values[8],
-        IopsTotal = _values[9],
-        IopsTotalMax = _values[10],
-        IopsTotalMaxLength = _values[11],
-        IopsRead = _values[12],
-        IopsReadMax = _values[13],
-        IopsReadMaxLength = _values[14],
-        IopsWrite = _values[15],
-        IopsWriteMax = _values[16],
-        IopsWriteMaxLength = _values[17],
-        IopsSize = _values[SizeIndex],
-    };
+    /// <inheritdoc/>
+    public override bool IsInUse => _group.IsInUse;
 
-    /// <summary>Called when the limits were set anew.</summary>
-    public Action<ThrottleLimits>? Changed { get; set; }
+    private static IReadOnlyList<string> Names => ThrottleConfiguration.Names;
 
     /// <summary>In the order in which QEMU 7.2 lists them.</summary>
     internal static IReadOnlyList<QomProperty> AllProperties { get; } =
@@ -80,15 +49,19 @@ public sealed class ThrottleGroupObject : UserObject
     ];
 
     /// <inheritdoc/>
+    public override void OnRemoved() => _groups.Remove(_group);
+
+    /// <inheritdoc/>
     protected override QmpValue? TryGet(string property)
     {
         if (property == "limits")
         {
-            return QmpValue.FromMembers(s_names.Select((name, i) => KeyValuePair.Create(name, QmpValue.FromInteger(_values[i]))));
+            long[] values = _group.Configuration.Values.ToArray();
+            return QmpValue.FromMembers(Names.Select((name, i) => KeyValuePair.Create(name, QmpValue.FromInteger(values[i]))));
         }
 
-        int index = property.StartsWith("x-", StringComparison.Ordinal) ? Array.IndexOf(s_names, property[2..]) : -1;
-        return index < 0 ? null : QmpValue.FromInteger(_values[index]);
+        int index = property.StartsWith("x-", StringComparison.Ordinal) ? ThrottleConfiguration.IndexOf(property[2..]) : -1;
+        return index < 0 ? null : QmpValue.FromInteger(_group.Configuration.Values[index]);
     }
 
     /// <inheritdoc/>
@@ -99,18 +72,10 @@ public sealed class ThrottleGroupObject : UserObject
             throw new QmpException("Property cannot be set after initialization");
         }
 
-        _values = Merge(ThrottleLimits.Read(value, property));
-        Changed?.Invoke(Limits);
+        ThrottleLimits limits = ThrottleLimits.Read(value, property);
+        _group.Configuration = new ThrottleConfiguration(ThrottleConfiguration.Merge(_group.Configuration.Values, limits));
         return true;
     }
-
-    private static long?[] ValuesOf(ThrottleLimits limits) =>
-    [
-        limits.BpsTotal, limits.BpsTotalMax, limits.BpsTotalMaxLength, limits.BpsRead, limits.BpsReadMax, limits.BpsReadMaxLength,
-        limits.BpsWrite, limits.BpsWriteMax, limits.BpsWriteMaxLength, limits.IopsTotal, limits.IopsTotalMax, limits.IopsTotalMaxLength,
-        limits.IopsRead, limits.IopsReadMax, limits.IopsReadMaxLength, limits.IopsWrite, limits.IopsWriteMax, limits.IopsWriteMaxLength,
-        limits.IopsSize,
-    ];
 
     private static long?[] ValuesOf(ThrottleGroupProperties single) =>
     [
@@ -120,8 +85,6 @@ public sealed class ThrottleGroupObject : UserObject
         single.XIopsSize,
     ];
 
-    private static bool IsBurstLength(int index) => index != SizeIndex && index % 3 == 2;
-
     private static long CheckSingle(int index, long value)
     {
         if (value < 0)
@@ -129,67 +92,8 @@ public sealed class ThrottleGroupObject : UserObject
             throw new QmpException("Property values cannot be negative");
         }
 
-        return !IsBurstLength(index) || value <= uint.MaxValue
+        return !ThrottleConfiguration.IsBurstLength(index) || value <= uint.MaxValue
             ? value
-            : throw new QmpException($"x-{s_names[index]} value must be in therange [0, {uint.MaxValue}]");
-    }
-
-    private static long[] Checked(long[] values)
-    {
-        CheckTotals(values);
-        if (values[SizeIndex] != 0 && values[9] == 0 && values[12] == 0 && values[15] == 0)
-        {
-            throw new QmpException("iops size requires an iops value to be set");
-        }
-
-        for (int i = 0; i < SizeIndex; i += 3)
-        {
-            CheckLimit((ulong)values[i], (ulong)values[i + 1], (ulong)values[i + 2]);
-        }
-
-        return values;
-    }
-
-    private static void CheckTotals(long[] values)
-    {
-        foreach (int i in (ReadOnlySpan<int>)[0, 1, 9, 10])
-        {
-            if (values[i] != 0 && (values[i + 3] != 0 || values[i + 6] != 0))
-            {
-                throw new QmpException("bps/iops/max total values and read/write values cannot be used at the same time");
-            }
-        }
-    }
-
-    private static void CheckLimit(ulong rate, ulong burst, ulong burstSeconds)
-    {
-        string? wrong = rate > MaximumRate || burst > MaximumRate ? $"bps/iops/max values must be within [0, {MaximumRate}]"
-            : burstSeconds == 0 ? "the burst length cannot be 0"
-            : burstSeconds > 1 && burst == 0 ? "burst length set without burst rate"
-            : burst != 0 && burstSeconds > MaximumRate / burst ? "burst length too high for this burst rate"
-            : burst != 0 && rate == 0 ? "bps_max/iops_max require corresponding bps/iops values"
-            : burst != 0 && burst < rate ? "bps_max/iops_max cannot be lower than bps/iops"
-            : null;
-        if (wrong is not null)
-        {
-            throw new QmpException(wrong);
-        }
-    }
-
-    private long[] Merge(ThrottleLimits limits)
-    {
-        long[] merged = [.. _values];
-        ReadOnlySpan<long?> changes = ValuesOf(limits);
-        for (int i = 0; i < changes.Length; i++)
-        {
-            if (IsBurstLength(i) && changes[i] > uint.MaxValue)
-            {
-                throw new QmpException($"{s_names[i]} value must be in the range [0, {uint.MaxValue}]");
-            }
-
-            merged[i] = changes[i] ?? merged[i];
-        }
-
-        return Checked(merged);
+            : throw new QmpException($"x-{Names[index]} value must be in therange [0, {uint.MaxValue}]");
     }
 }

@@ -12,6 +12,14 @@ public abstract class UserObject(string id)
     /// <summary>The wire's word for its type.</summary>
     public abstract string TypeName { get; }
 
+    /// <summary>Whether something needs it, so that it cannot be removed.</summary>
+    public virtual bool IsInUse => false;
+
+    /// <summary>It has been removed.</summary>
+    public virtual void OnRemoved()
+    {
+    }
+
     /// <summary>The value of a property of its type.</summary>
     /// <exception cref="QmpException">There is no such property.</exception>
     internal QmpValue Get(string property) => property == "type" ? QmpValue.FromString(TypeName) : TryGet(property) ?? throw NoProperty(property);

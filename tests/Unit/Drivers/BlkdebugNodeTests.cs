@@ -1,30 +1,12 @@
 using Monitor.Block;
 using Monitor.Block.Drivers.Blkdebug;
-using Monitor.Block.Drivers.File;
 using Monitor.Qapi;
 using NUnit.Framework;
 
 namespace Unit.Drivers;
 
-public sealed class BlkdebugNodeTests : DriverContract
+public sealed class BlkdebugNodeTests : LayerContract
 {
-    private TemporaryFile _file = null!;
-    private TestGraph _graph = null!;
-
-    [SetUp]
-    public void MakeGraph()
-    {
-        _file = new TemporaryFile(SizeBytes);
-        _graph = new TestGraph();
-    }
-
-    [TearDown]
-    public void RemoveGraph()
-    {
-        _graph.Dispose();
-        _file.Dispose();
-    }
-
     [Test]
     public async Task A_rule_for_none_holds_from_the_start_for_every_request_that_changes_or_reads()
     {
@@ -96,21 +78,18 @@ public sealed class BlkdebugNodeTests : DriverContract
 
         Assert.That(async () => await node.WriteAsync(0, Filled(512, 1)), Fails(Errno.EIO));
 
-        Assert.That(await System.IO.File.ReadAllBytesAsync(_file.Name), Is.All.Zero);
+        Assert.That(HoldsOnly(await System.IO.File.ReadAllBytesAsync(File.Name), 0));
     }
 
-    protected override ValueTask<BlockNode> OpenAsync() => OpenAsync("'align': 512");
+    protected override ValueTask<BlockNode> OpenOverAsync(BlockNodeSettings settings, BlockNode medium) => OpenOverAsync(settings, medium, "'align': 512");
 
-    private static NUnit.Framework.Constraints.IResolveConstraint Fails(int errno) =>
-        Throws.TypeOf<BlockIoException>().With.Property("Errno").EqualTo(errno);
+    private ValueTask<BlockNode> OpenAsync(string options) => OpenAsync(medium => OpenOverAsync(Settings(), medium, options));
 
-    private async ValueTask<BlockNode> OpenAsync(string options)
+    private async ValueTask<BlockNode> OpenOverAsync(BlockNodeSettings settings, BlockNode medium, string options)
     {
-        var file = new FileNode(Settings("f"), _file.Name);
-        await file.OpenAsync();
         var parsed = BlockdevOptions.Read(QmpInputVisitor.Parse($"{{'driver': 'blkdebug', 'image': 'f', {options}}}"), null);
-        var node = new BlkdebugNode(Settings("d"), parsed.Blkdebug);
-        _graph.Attach(node, file, "image", BlockChildRole.Filtered | BlockChildRole.Primary);
+        var node = new BlkdebugNode(settings, parsed.Blkdebug);
+        Graph.Attach(node, medium, "image", BlockChildRole.Filtered | BlockChildRole.Primary);
         await node.OpenAsync();
         return node;
     }

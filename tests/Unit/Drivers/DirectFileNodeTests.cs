@@ -53,9 +53,9 @@ public sealed class DirectFileNodeTests : DriverContract
         await node.CloseAsync();
     }
 
-    protected override async ValueTask<BlockNode> OpenAsync()
+    protected override async ValueTask<BlockNode> OpenAsync(BlockNodeSettings settings)
     {
-        var node = new FileNode(Settings() with { CacheDirect = true }, _file.Name);
+        var node = new FileNode(settings with { CacheDirect = true }, _file.Name);
         await node.OpenAsync();
         return node;
     }

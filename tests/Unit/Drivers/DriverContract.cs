@@ -1,20 +1,42 @@
 using Monitor.Block;
 using Monitor.Block.Io;
+using Monitor.Qapi;
 using NUnit.Framework;
+using BlockPermission = Monitor.Block.BlockPermission;
 
 namespace Unit.Drivers;
 
 /// <summary>What every driver that keeps bytes promises, checked against a plain array of bytes.</summary>
-/// <remarks>A driver's tests derive from this and say how to make a node, opened, of <see cref="SizeBytes"/> zero bytes.</remarks>
+/// <remarks>
+/// A driver's tests derive from this and say how to make a node, opened, of <see cref="SizeBytes"/> zero bytes. Those of a driver that
+/// stands on another node derive from <see cref="LayerContract"/>, which says what becomes of errors from below.
+/// </remarks>
 public abstract class DriverContract
 {
     protected const int SizeBytes = 1 << 20;
 
     private const int Operations = 600;
+    private const int Drains = 25;
+    private const int Guests = 3;
+
+    /// <summary>Makes the edges below the node, and doors above it.</summary>
+    protected TestGraph Graph { get; private set; } = null!;
+
+    /// <summary>Whether the node's size can be changed.</summary>
+    protected virtual bool CanResize => true;
 
     protected static BlockNodeSettings Settings(string name = "n") => new() { NodeName = name, DiscardUnmap = true };
 
-    protected abstract ValueTask<BlockNode> OpenAsync();
+    /// <summary>Opens a node of <see cref="SizeBytes"/> zero bytes.</summary>
+    protected abstract ValueTask<BlockNode> OpenAsync(BlockNodeSettings settings);
+
+    protected ValueTask<BlockNode> OpenAsync() => OpenAsync(Settings());
+
+    [SetUp]
+    public void MakeGraph() => Graph = new TestGraph();
+
+    [TearDown]
+    public void RemoveGraph() => Graph.Dispose();
 
     [Test]
     public async Task A_new_node_reads_as_zeroes([Values(0, 1, 511, SizeBytes - 100)] int offset)
@@ -60,7 +82,7 @@ public abstract class DriverContract
             {
                 byte[] content = Filled((int)run.Length, 0xee);
                 await node.ReadAsync(covered, content);
-                Assert.That(content, Is.All.Zero, $"at {covered}");
+                Assert.That(HoldsOnly(content, 0), $"at {covered}");
             }
 
             covered += run.Length;
@@ -87,11 +109,170 @@ public abstract class DriverContract
         await node.CloseAsync();
     }
 
+    [Test]
+    public async Task Each_kind_of_write_marks_the_bitmaps_and_reads_do_not()
+    {
+        BlockNode node = await OpenAsync();
+        node.Bitmaps.Add("b", 65536, persistent: false);
+        await node.ReadAsync(0, new byte[SizeBytes]);
+        await node.FlushAsync();
+        Assert.That(DirtyBytes(node), Is.Zero);
+
+        await node.WriteAsync(100, Filled(1, 1));
+        Assert.That(DirtyBytes(node), Is.EqualTo(65536));
+        await node.WriteZeroesAsync(2 * 65536, 10);
+        Assert.That(DirtyBytes(node), Is.EqualTo(2 * 65536));
+        await node.DiscardAsync(4 * 65536, 65536);
+        Assert.That(DirtyBytes(node), Is.EqualTo(3 * 65536));
+        await node.CloseAsync();
+    }
+
+    [Test]
+    public async Task Ignored_discards_change_nothing()
+    {
+        BlockNode node = await OpenAsync(Settings() with { DiscardUnmap = false });
+        await node.WriteAsync(0, Filled(SizeBytes, 1));
+
+        await node.DiscardAsync(0, SizeBytes);
+
+        Assert.That(HoldsOnly(await ContentAsync(node), 1));
+        await node.CloseAsync();
+    }
+
+    [TestCase(DetectZeroesMode.On)]
+    [TestCase(DetectZeroesMode.Unmap)]
+    public async Task Detected_zeroes_read_as_zeroes(DetectZeroesMode mode)
+    {
+        BlockNode node = await OpenAsync(Settings() with { DetectZeroes = mode });
+        await node.WriteAsync(0, Filled(SizeBytes, 1));
+
+        await node.WriteAsync(1000, Filled(200_000, 0));
+
+        byte[] content = await ContentAsync(node);
+        Assert.Multiple(() =>
+        {
+            Assert.That(HoldsOnly(content.AsSpan(0, 1000), 1));
+            Assert.That(HoldsOnly(content.AsSpan(1000, 200_000), 0));
+            Assert.That(HoldsOnly(content.AsSpan(201_000), 1));
+        });
+        await node.CloseAsync();
+    }
+
+    [Test]
+    public async Task A_resize_keeps_what_stays_and_reads_as_zeroes_behind_it()
+    {
+        BlockNode node = await OpenAsync();
+        await node.WriteAsync(0, Filled(SizeBytes, 3));
+        if (!CanResize)
+        {
+            Assert.That(async () => await node.TruncateAsync(2 * SizeBytes), Fails(Errno.ENOTSUP));
+            return;
+        }
+
+        await node.TruncateAsync(SizeBytes / 2);
+        Assert.That(node.SizeBytes, Is.EqualTo(SizeBytes / 2));
+        await node.TruncateAsync(2 * SizeBytes);
+
+        byte[] content = await ContentAsync(node);
+        Assert.Multiple(() =>
+        {
+            Assert.That(content, Has.Length.EqualTo(2 * SizeBytes));
+            Assert.That(HoldsOnly(content.AsSpan(0, SizeBytes / 2), 3));
+            Assert.That(HoldsOnly(content.AsSpan(SizeBytes / 2), 0));
+        });
+        await node.CloseAsync();
+    }
+
+    [Test]
+    public async Task Requests_beyond_the_end_end_at_the_door()
+    {
+        BlockNode node = await OpenAsync();
+        BlockBackend door = Graph.AttachRoot(node, BlockPermission.ConsistentRead | BlockPermission.Write, BlockPermission.All);
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(async () => await door.ReadAsync(SizeBytes - 1, new byte[2]), Fails(Errno.EIO));
+            Assert.That(async () => await door.WriteAsync(SizeBytes, new byte[1]), Fails(Errno.EIO));
+            Assert.That(async () => await door.WriteZeroesAsync(-1, 1), Fails(Errno.EIO));
+            Assert.That(async () => await door.DiscardAsync(long.MaxValue, 1), Fails(Errno.EIO));
+            Assert.That(async () => await door.WriteAsync(SizeBytes - 1, Filled(1, 1)), Throws.Nothing);
+            Assert.That(door.InFlight, Is.Zero);
+        });
+        await node.CloseAsync();
+    }
+
+    [Test]
+    public async Task A_read_only_node_has_no_writers()
+    {
+        BlockNode node = await OpenAsync(Settings() with { ReadOnly = true });
+
+        Assert.That(
+            () => Graph.AttachRoot(node, BlockPermission.Write, BlockPermission.All),
+            Throws.TypeOf<QmpException>().With.Message.EqualTo("Block node is read-only"));
+        await node.ReadAsync(0, new byte[512]);
+        await node.CloseAsync();
+    }
+
+    [Test]
+    [CancelAfter(120_000)]
+    public async Task Drains_end_and_lose_nothing_while_requests_come()
+    {
+        BlockNode node = await OpenAsync();
+        BlockBackend door = Graph.AttachRoot(node, BlockPermission.ConsistentRead | BlockPermission.Write, BlockPermission.All);
+        byte[] twin = new byte[SizeBytes];
+        using var stop = new CancellationTokenSource();
+        Task[] guests = [.. Enumerable.Range(0, Guests).Select(guest => Task.Run(() => WriteAndReadAsync(door, twin, guest, stop.Token)))];
+        for (int i = 0; i < Drains; i++)
+        {
+            await Graph.Loop.RunAsync(async () =>
+            {
+                using DrainedSection section = await Graph.Graph.DrainAsync(node);
+                Assert.That(door.InFlight, Is.Zero);
+            });
+        }
+
+        await stop.CancelAsync();
+        await Task.WhenAll(guests);
+        Assert.That((await ContentAsync(node)).AsSpan().SequenceEqual(twin));
+        await node.CloseAsync();
+    }
+
+    protected static NUnit.Framework.Constraints.IResolveConstraint Fails(int errno) =>
+        Throws.TypeOf<BlockIoException>().With.Property("Errno").EqualTo(errno);
+
+    protected static bool HoldsOnly(ReadOnlySpan<byte> bytes, byte value) => bytes.IndexOfAnyExcept(value) < 0;
+
+    protected static async ValueTask<byte[]> ContentAsync(BlockNode node)
+    {
+        byte[] content = Filled((int)node.SizeBytes, 0xee);
+        await node.ReadAsync(0, content);
+        return content;
+    }
+
     protected static byte[] Filled(int length, byte value)
     {
         byte[] bytes = new byte[length];
         bytes.AsSpan().Fill(value);
         return bytes;
+    }
+
+    private static long DirtyBytes(BlockNode node) => node.Bitmaps.List()[0].CountBytes;
+
+    /// <summary>One of several guests, each with a part of the disk to itself whose ends are on no boundary.</summary>
+    private static async Task WriteAndReadAsync(BlockBackend door, byte[] twin, int guest, CancellationToken stop)
+    {
+        const int PartBytes = SizeBytes / Guests;
+        var random = new Random(guest);
+        while (!stop.IsCancellationRequested)
+        {
+            int length = random.Next(1, 20_000);
+            int offset = (guest * PartBytes) + random.Next(PartBytes - length);
+            random.NextBytes(twin.AsSpan(offset, length));
+            await door.WriteAsync(offset, twin.AsMemory(offset, length));
+            byte[] seen = new byte[length];
+            await door.ReadAsync(offset, seen);
+            Assert.That(seen.AsSpan().SequenceEqual(twin.AsSpan(offset, length)), $"at {offset}");
+        }
     }
 
     private static async ValueTask ApplyAsync(BlockNode node, byte[] twin, Random random, string where)

@@ -178,9 +178,9 @@ public sealed class FileNodeTests : DriverContract
             () => new FileNode(Settings(), "/dev/null").OpenAsync(),
             Throws.TypeOf<QmpException>().With.Message.EqualTo("'file' driver requires '/dev/null' to be a regular file"));
 
-    protected override async ValueTask<BlockNode> OpenAsync()
+    protected override async ValueTask<BlockNode> OpenAsync(BlockNodeSettings settings)
     {
-        var node = new FileNode(Settings(), _file.Name);
+        var node = new FileNode(settings, _file.Name);
         await node.OpenAsync();
         return node;
     }

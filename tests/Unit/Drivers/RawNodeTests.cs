@@ -1,31 +1,17 @@
 using Monitor.Block;
-using Monitor.Block.Drivers.File;
 using Monitor.Block.Drivers.Raw;
 using Monitor.Qapi;
 using NUnit.Framework;
 
 namespace Unit.Drivers;
 
-public sealed class RawNodeTests : DriverContract
+public sealed class RawNodeTests : LayerContract
 {
     private const int Offset = 12_345;
 
-    private TemporaryFile _file = null!;
-    private TestGraph _graph = null!;
+    protected override int MediumBytes => Offset + SizeBytes + 512;
 
-    [SetUp]
-    public void MakeGraph()
-    {
-        _file = new TemporaryFile(Offset + SizeBytes + 512);
-        _graph = new TestGraph();
-    }
-
-    [TearDown]
-    public void RemoveGraph()
-    {
-        _graph.Dispose();
-        _file.Dispose();
-    }
+    protected override bool CanResize => false;
 
     [Test]
     public async Task A_window_keeps_to_itself()
@@ -34,7 +20,7 @@ public sealed class RawNodeTests : DriverContract
 
         await node.WriteAsync(0, Filled(SizeBytes, 0xaa));
 
-        byte[] content = await File.ReadAllBytesAsync(_file.Name);
+        byte[] content = await System.IO.File.ReadAllBytesAsync(File.Name);
         Assert.Multiple(() =>
         {
             Assert.That(content[..Offset], Is.All.Zero);
@@ -50,8 +36,8 @@ public sealed class RawNodeTests : DriverContract
 
         Assert.Multiple(() =>
         {
-            Assert.That(async () => await node.WriteAsync(SizeBytes - 1, new byte[2]), ThrowsErrno(Errno.ENOSPC));
-            Assert.That(async () => await node.ReadAsync(SizeBytes - 1, new byte[2]), ThrowsErrno(Errno.EINVAL));
+            Assert.That(async () => await node.WriteAsync(SizeBytes - 1, new byte[2]), Fails(Errno.ENOSPC));
+            Assert.That(async () => await node.ReadAsync(SizeBytes - 1, new byte[2]), Fails(Errno.EINVAL));
         });
     }
 
@@ -71,17 +57,14 @@ public sealed class RawNodeTests : DriverContract
     public void A_window_that_does_not_fit_is_refused(long offset, long? size, string text) =>
         Assert.That(async () => await OpenAsync(offset, size), Throws.TypeOf<QmpException>().With.Message.EqualTo(text));
 
-    protected override ValueTask<BlockNode> OpenAsync() => OpenAsync(Offset, SizeBytes);
+    protected override ValueTask<BlockNode> OpenOverAsync(BlockNodeSettings settings, BlockNode medium) => OpenOverAsync(settings, medium, Offset, SizeBytes);
 
-    private static NUnit.Framework.Constraints.IResolveConstraint ThrowsErrno(int errno) =>
-        Throws.TypeOf<BlockIoException>().With.Property("Errno").EqualTo(errno);
+    private ValueTask<BlockNode> OpenAsync(long offset, long? size) => OpenAsync(medium => OpenOverAsync(Settings(), medium, offset, size));
 
-    private async ValueTask<BlockNode> OpenAsync(long offset, long? size)
+    private async ValueTask<BlockNode> OpenOverAsync(BlockNodeSettings settings, BlockNode medium, long offset, long? size)
     {
-        var file = new FileNode(Settings("f"), _file.Name);
-        await file.OpenAsync();
-        var raw = new RawNode(Settings("r"), offset, size);
-        _graph.Attach(raw, file, "file", RawNode.ChildRole(offset, size));
+        var raw = new RawNode(settings, offset, size);
+        Graph.Attach(raw, medium, "file", RawNode.ChildRole(offset, size));
         await raw.OpenAsync();
         return raw;
     }

@@ -29,7 +29,7 @@ public sealed class GraphEditTests
         _loop = new MonitorLoop();
         _graph = new BlockGraph(_loop, new DiscardedEvents());
         var jobs = new JobManager(_graph);
-        var objects = new ObjectStore();
+        var objects = new ObjectStore(_graph.ThrottleGroups);
         var lifetime = new DaemonLifetime(new ExportManager(_graph, objects), jobs);
         _nodes = new BlockNodeCommands(jobs, objects, lifetime);
         _transactions = new TransactionCommands(jobs, lifetime);

@@ -1,3 +1,4 @@
+using Monitor.Block.Throttling;
 using Monitor.Qapi;
 using Monitor.Storage.Commands;
 using Monitor.Storage.Objects;
@@ -7,7 +8,8 @@ namespace Unit.Storage;
 
 public sealed class ObjectTests
 {
-    private readonly ObjectStore _objects = new();
+    private static readonly ThrottleGroups s_groups = new(TimeProvider.System);
+    private readonly ObjectStore _objects = new(s_groups);
 
     [SetUp]
     public void RemoveAll()
@@ -51,14 +53,29 @@ public sealed class ObjectTests
     }
 
     [Test]
-    public async Task A_throttle_group_tells_its_user_of_new_limits()
+    public async Task A_throttle_group_gives_its_limits_to_the_group_of_its_name()
     {
         await AddAsync("""{"qom-type": "throttle-group", "id": "t", "x-bps-read": 7, "limits": {"iops-total": 100}}""");
-        var group = (ThrottleGroupObject)_objects.Find("t")!;
-        ThrottleLimits? told = null;
-        group.Changed = limits => told = limits;
-        group.Set("limits", QmpInputVisitor.Parse("""{"limits": {"iops-total": 50}}"""));
-        Assert.That((told!.IopsTotal, told.BpsRead, told.BpsReadMaxLength), Is.EqualTo((50, 7, 1)));
+        ThrottleGroup group = s_groups.Find("t")!;
+        Assert.That(group.Configuration.ToLimits().IopsTotal, Is.EqualTo(100));
+
+        _objects.Find("t")!.Set("limits", QmpInputVisitor.Parse("""{"limits": {"iops-total": 50}}"""));
+
+        ThrottleLimits limits = group.Configuration.ToLimits();
+        Assert.That((limits.IopsTotal, limits.BpsRead, limits.BpsReadMaxLength), Is.EqualTo((50, 7, 1)));
+    }
+
+    [Test]
+    public async Task A_throttle_group_with_a_member_stays()
+    {
+        await AddAsync("""{"qom-type": "throttle-group", "id": "t"}""");
+        var member = new ThrottleMember(s_groups.Find("t")!);
+
+        Assert.That(() => _objects.Remove("t"), Throws.TypeOf<QmpException>().With.Message.EqualTo("object 't' is in use, can not be deleted"));
+
+        member.Leave();
+        _objects.Remove("t");
+        Assert.That(s_groups.Find("t"), Is.Null);
     }
 
     [Test]

@@ -3,6 +3,9 @@ namespace Monitor.Block.Drivers.Filters;
 /// <summary>A node that shows its one filtered child's content: everything passes through, a derived filter changes what it must.</summary>
 public abstract class FilterNode(BlockNodeSettings settings) : BlockNode(settings)
 {
+    /// <summary>What the child of a filter that the client makes is to it.</summary>
+    internal const BlockChildRole ChildRole = BlockChildRole.Filtered | BlockChildRole.Primary;
+
     /// <inheritdoc/>
     public override bool IsFilter => true;
 
@@ -59,6 +62,9 @@ public abstract class FilterNode(BlockNodeSettings settings) : BlockNode(setting
 
     /// <inheritdoc/>
     protected internal override void FollowChildSize() => SetSize(Below.SizeBytes);
+
+    /// <inheritdoc/>
+    protected internal override void Reconfigure(Qapi.BlockdevOptions? options) => FollowChildSize();
 
     private async ValueTask WriteAndGrowAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {

@@ -1,0 +1,39 @@
+using Monitor.Block;
+using Monitor.Block.Drivers.Filters;
+
+namespace Unit.Drivers;
+
+/// <summary>A node between the driver under test and its medium that a test can make fail.</summary>
+public sealed class FaultNode() : FilterNode(new BlockNodeSettings { NodeName = "fault", DiscardUnmap = true })
+{
+    public override string DriverName => "fault";
+
+    /// <summary>With what every read and write fails; 0 while they succeed.</summary>
+    public int Errno { get; set; }
+
+    protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
+    {
+        FailIfAsked();
+        return base.DoReadAsync(offset, buffer);
+    }
+
+    protected override ValueTask DoWriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
+    {
+        FailIfAsked();
+        return base.DoWriteAsync(offset, buffer, flags);
+    }
+
+    protected override ValueTask DoWriteZeroesAsync(long offset, long length, BlockWriteFlags flags)
+    {
+        FailIfAsked();
+        return base.DoWriteZeroesAsync(offset, length, flags);
+    }
+
+    private void FailIfAsked()
+    {
+        if (Errno != 0)
+        {
+            throw new BlockIoException(Errno);
+        }
+    }
+}
