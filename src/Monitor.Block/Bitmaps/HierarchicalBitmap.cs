@@ -10,11 +10,17 @@ namespace Monitor.Block.Bitmaps;
 /// dirty granule skips 4,096 clean ones by one bit and 262,144 by one null reference.
 /// </para>
 /// <para>
-/// Example: 1 TiB at 64 KiB is 2^24 granules, 64 branches. Byte offset 5 GiB is granule 81,920 = branch 0, leaf 20, word 0, bit 0. With
-/// only that bit set the bitmap is the array (512 bytes), one branch and one leaf (536 bytes each).
+/// Leaves are shared. A copy, a merge and a load hand over leaves instead of bits: a leaf that several bitmaps hold is changed by none of
+/// them, each takes a copy before its first change there. Hence 64 bitmaps that recorded the same writes cost the memory of one, and a
+/// place where all is dirty costs a reference to the one leaf that is full.
 /// </para>
 /// <para>
-/// Cost: setting a bit is a few ns; a clean 1 TiB/64 KiB bitmap is about 0.6 KiB, with 200 scattered bits about 140 KiB, full 2.2 MiB.
+/// Example: 1 TiB at 64 KiB is 2^24 granules, 64 branches. Byte offset 5 GiB is granule 81,920 = branch 0, leaf 20, word 0, bit 0. With
+/// only that bit set the bitmap is the array (536 bytes), one branch (536 bytes) and one leaf (544 bytes).
+/// </para>
+/// <para>
+/// Cost: setting a bit is a few ns; making a bitmap does not depend on its size. A clean one takes about 100 bytes, one of 1 TiB/64 KiB with
+/// 200 scattered bits 140 KiB, with every second granule dirty 2.2 MiB, full 35 KiB.
 /// </para>
 /// <para>
 /// All positions are bytes of the range described; setting rounds outwards to whole granules, clearing demands whole granules. No locks, no
@@ -26,9 +32,10 @@ public sealed partial class HierarchicalBitmap
     /// <summary>The most granules one bitmap may have (its branch array is then 8 MiB).</summary>
     public const long MaxGranules = 1L << 38;
 
-    private const int WordsPerBranchBits = 12;
+    private const int GranulesPerLeafBits = 12;
+    private const int GranulesPerBranchBits = 18;
     private readonly int _granularityBits;
-    private BitmapBranch?[] _branches;
+    private BitmapBranch?[] _branches = [];
     private long _granules;
     private long _dirtyGranules;
 
@@ -46,7 +53,7 @@ public sealed partial class HierarchicalBitmap
         Granularity = granularity;
         SizeBytes = sizeBytes;
         _granules = GranuleCount(sizeBytes, granularity);
-        _branches = new BitmapBranch?[BranchCount(_granules)];
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(_granules, MaxGranules, nameof(sizeBytes));
     }
 
     /// <summary>Bytes described.</summary>
@@ -76,6 +83,30 @@ public sealed partial class HierarchicalBitmap
         return (sizeBytes >> bits) + ((sizeBytes & (granularity - 1)) != 0 ? 1 : 0);
     }
 
+    /// <summary>Makes dirty in several bitmaps of one size and granularity what is dirty in another one of these.</summary>
+    /// <param name="targets">Those that hold the same leaf hold the same one afterwards.</param>
+    /// <param name="source">None of the targets.</param>
+    internal static void MergeInto(ReadOnlySpan<HierarchicalBitmap> targets, HierarchicalBitmap source)
+    {
+        for (long index = source.NextLeaf(0); index >= 0; index = source.NextLeaf(index + 1))
+        {
+            BitmapLeaf theirs = source.LeafAt(index)!;
+            BitmapLeaf? lastBefore = null;
+            BitmapLeaf? lastUnion = null;
+            int added = 0;
+            foreach (HierarchicalBitmap target in targets)
+            {
+                BitmapLeaf? mine = target.LeafAt(index);
+                if (lastUnion is not null && ReferenceEquals(mine, lastBefore))
+                    lastUnion.Share();
+                else
+                    lastUnion = BitmapLeaf.Union(lastBefore = mine, theirs, out added);
+                if (added != 0)
+                    target.AddBits(index, lastUnion, added);
+            }
+        }
+    }
+
     /// <summary>Whether the granule that holds a byte is dirty.</summary>
     /// <param name="offset">Byte offset, inside the size.</param>
     public bool IsDirty(long offset)
@@ -90,12 +121,8 @@ public sealed partial class HierarchicalBitmap
     public void Set(long offset, long length)
     {
         length = Math.Min(length, SizeBytes - offset);
-        if (length <= 0)
-            return;
-        long first = offset >> _granularityBits;
-        long last = (offset + length - 1) >> _granularityBits;
-        for (long word = first >> 6; word <= last >> 6; word++)
-            SetBits(word, MaskWithin(word, first, last));
+        if (length > 0)
+            SetGranules(offset >> _granularityBits, (offset + length - 1) >> _granularityBits);
     }
 
     /// <summary>Makes whole granules clean.</summary>
@@ -117,7 +144,7 @@ public sealed partial class HierarchicalBitmap
     {
         if (_dirtyGranules == 0)
             return;
-        Array.Clear(_branches);
+        _branches = [];
         _dirtyGranules = 0;
         IsModified = true;
     }
@@ -130,8 +157,7 @@ public sealed partial class HierarchicalBitmap
             return;
         if (source.Granularity == Granularity && source.SizeBytes == SizeBytes)
         {
-            for (long word = source.NextNonZeroWord(0); word >= 0; word = source.NextNonZeroWord(word + 1))
-                SetBits(word, source.ReadWord(word));
+            MergeInto([this], source);
             return;
         }
 
@@ -140,6 +166,27 @@ public sealed partial class HierarchicalBitmap
         {
             Set(offset, length);
             position = offset + length;
+        }
+    }
+
+    /// <summary>Makes dirty what a word of the log covers; what lies past the size is ignored.</summary>
+    /// <param name="word">The word's number.</param>
+    /// <param name="bits">Its bits, one per granule of the log.</param>
+    /// <param name="granularityBits">Log2 of the bytes per bit of the log.</param>
+    internal void SetWord(long word, ulong bits, int granularityBits)
+    {
+        if (granularityBits == _granularityBits && (word + 1) << 6 <= _granules)
+        {
+            SetBits(word, bits);
+            return;
+        }
+
+        while (bits != 0)
+        {
+            int first = BitOperations.TrailingZeroCount(bits);
+            int count = BitOperations.TrailingZeroCount(~(bits >> first));
+            Set(((word << 6) + first) << granularityBits, (long)count << granularityBits);
+            bits = first + count >= 64 ? 0 : bits & (ulong.MaxValue << (first + count));
         }
     }
 
@@ -157,10 +204,11 @@ public sealed partial class HierarchicalBitmap
     {
         ArgumentOutOfRangeException.ThrowIfNegative(sizeBytes);
         long granules = GranuleCount(sizeBytes, Granularity);
-        int branches = BranchCount(granules);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(granules, MaxGranules, nameof(sizeBytes));
         if (granules < _granules)
             ResetGranules(granules, _granules - 1);
-        Array.Resize(ref _branches, branches);
+        if (_branches.Length > 0)
+            Array.Resize(ref _branches, BranchCount(granules));
         _granules = granules;
         SizeBytes = sizeBytes;
         IsModified = true;
@@ -197,19 +245,8 @@ public sealed partial class HierarchicalBitmap
         end = Math.Min(end, SizeBytes);
         if (offset >= end)
             return -1;
-        long granule = offset >> _granularityBits;
-        long lastWord = ((end - 1) >> _granularityBits) >> 6;
-        ulong mask = ulong.MaxValue << (int)(granule & 63);
-        for (long word = granule >> 6; word <= lastWord; word++, mask = ulong.MaxValue)
-        {
-            ulong clean = ~ReadWord(word) & mask;
-            if (clean == 0)
-                continue;
-            long found = Math.Max(offset, ((word << 6) + BitOperations.TrailingZeroCount(clean)) << _granularityBits);
-            return found < end ? found : -1;
-        }
-
-        return -1;
+        long granule = NextCleanGranule(offset >> _granularityBits, (end - 1) >> _granularityBits);
+        return granule < 0 ? -1 : Math.Max(offset, granule << _granularityBits);
     }
 
     /// <summary>Finds the next dirty area.</summary>
@@ -230,101 +267,5 @@ public sealed partial class HierarchicalBitmap
         long clean = NextClean(offset, limit);
         length = (clean < 0 ? limit : clean) - offset;
         return true;
-    }
-
-    private static int BranchCount(long granules)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(granules, MaxGranules);
-        return (int)((granules + (1L << (WordsPerBranchBits + 6)) - 1) >> (WordsPerBranchBits + 6));
-    }
-
-    private static ulong MaskWithin(long word, long first, long last)
-    {
-        ulong mask = ulong.MaxValue;
-        if (word == first >> 6)
-            mask &= ulong.MaxValue << (int)(first & 63);
-        if (word == last >> 6)
-            mask &= ulong.MaxValue >> (63 - (int)(last & 63));
-        return mask;
-    }
-
-    private ulong ReadWord(long word)
-    {
-        long branch = word >> WordsPerBranchBits;
-        if (branch >= _branches.Length)
-            return 0;
-        BitmapLeaf? leaf = _branches[branch]?.Leaves[(int)(word >> 6) & 63];
-        return leaf is null ? 0 : leaf.Words[(int)word & 63];
-    }
-
-    private void SetBits(long word, ulong mask)
-    {
-        if (mask == 0)
-            return;
-        int leafIndex = (int)(word >> 6) & 63;
-        BitmapBranch branch = _branches[word >> WordsPerBranchBits] ??= new BitmapBranch();
-        BitmapLeaf leaf = branch.Leaves[leafIndex] ??= new BitmapLeaf();
-        ulong added = mask & ~leaf.Words[(int)word & 63];
-        if (added == 0)
-            return;
-        leaf.Words[(int)word & 63] |= added;
-        leaf.Summary |= 1UL << (int)(word & 63);
-        branch.Summary |= 1UL << leafIndex;
-        _dirtyGranules += BitOperations.PopCount(added);
-        IsModified = true;
-    }
-
-    private void ResetBits(long word, ulong mask)
-    {
-        BitmapBranch? branch = _branches[word >> WordsPerBranchBits];
-        int leafIndex = (int)(word >> 6) & 63;
-        if (branch?.Leaves[leafIndex] is not { } leaf)
-            return;
-        ulong removed = mask & leaf.Words[(int)word & 63];
-        if (removed == 0)
-            return;
-        leaf.Words[(int)word & 63] &= ~removed;
-        _dirtyGranules -= BitOperations.PopCount(removed);
-        IsModified = true;
-        if (leaf.Words[(int)word & 63] == 0)
-            ForgetWord(word, branch, leaf);
-    }
-
-    private void ForgetWord(long word, BitmapBranch branch, BitmapLeaf leaf)
-    {
-        leaf.Summary &= ~(1UL << (int)(word & 63));
-        if (leaf.Summary != 0)
-            return;
-        int leafIndex = (int)(word >> 6) & 63;
-        branch.Leaves[leafIndex] = null;
-        branch.Summary &= ~(1UL << leafIndex);
-        if (branch.Summary == 0)
-            _branches[word >> WordsPerBranchBits] = null;
-    }
-
-    private void ResetGranules(long first, long last)
-    {
-        for (long word = NextNonZeroWord(first >> 6); word >= 0 && word <= last >> 6; word = NextNonZeroWord(word + 1))
-            ResetBits(word, MaskWithin(word, first, last));
-    }
-
-    private long NextNonZeroWord(long word)
-    {
-        for (long index = word >> WordsPerBranchBits; index < _branches.Length; word = ++index << WordsPerBranchBits)
-        {
-            if (_branches[index] is not { } branch)
-                continue;
-            int firstLeaf = (int)(word >> 6) & 63;
-            for (ulong leaves = branch.Summary & (ulong.MaxValue << firstLeaf); leaves != 0; leaves &= leaves - 1)
-            {
-                int leafIndex = BitOperations.TrailingZeroCount(leaves);
-                int firstWord = leafIndex == firstLeaf ? (int)word & 63 : 0;
-                ulong words = branch.Leaves[leafIndex]!.Summary & (ulong.MaxValue << firstWord);
-                if (words != 0)
-                    return (index << WordsPerBranchBits) + (leafIndex << 6) + BitOperations.TrailingZeroCount(words);
-            }
-        }
-
-        return -1;
     }
 }

@@ -153,8 +153,8 @@ public sealed partial class NodeBitmaps
             var content = new HierarchicalBitmap(SizeBytes, bitmap.Granularity);
             bitmap.Successor = new DirtyBitmap(this, null, content) { IsEnabled = bitmap.IsEnabled };
             bitmap.IsEnabled = false;
-            _bitmaps.Insert(0, bitmap.Successor);
-            UpdateRecording();
+            _bitmaps.Add(bitmap.Successor);
+            _recording.Update();
         }
     }
 
@@ -172,7 +172,7 @@ public sealed partial class NodeBitmaps
             bitmap.Content = successor.Content;
             _bitmaps.Remove(bitmap);
             _bitmaps[_bitmaps.IndexOf(successor)] = bitmap;
-            UpdateRecording();
+            _recording.Update();
             return dropped;
         }
     }
@@ -186,7 +186,7 @@ public sealed partial class NodeBitmaps
             DirtyBitmap successor = TakeSuccessor(bitmap);
             bitmap.Content.Merge(successor.Content);
             _bitmaps.Remove(successor);
-            UpdateRecording();
+            _recording.Update();
         }
     }
 
@@ -206,7 +206,7 @@ public sealed partial class NodeBitmaps
             Fold();
             bool before = bitmap.IsEnabled;
             bitmap.IsEnabled = enabled;
-            UpdateRecording();
+            _recording.Update();
             return before;
         }
     }

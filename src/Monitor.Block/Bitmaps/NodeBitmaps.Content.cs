@@ -9,7 +9,7 @@ public sealed partial class NodeBitmaps
     {
         lock (_lock)
         {
-            Fold();
+            Fold(bitmap);
             return bitmap.Content.DirtyBytes;
         }
     }
@@ -26,7 +26,7 @@ public sealed partial class NodeBitmaps
     {
         lock (_lock)
         {
-            Fold();
+            Fold(bitmap);
             return bitmap.Content.NextDirtyArea(start, end, maxLength, out offset, out length);
         }
     }
@@ -43,7 +43,7 @@ public sealed partial class NodeBitmaps
         lock (_lock)
         {
             bitmap.CheckUsable(BitmapUse.Inspect);
-            Fold();
+            Fold(bitmap);
             var ranges = new List<(long Offset, long Length)>();
             while (ranges.Count < maxRanges && bitmap.Content.NextDirtyArea(offset, SizeBytes, long.MaxValue, out long start, out long length))
             {
@@ -68,7 +68,7 @@ public sealed partial class NodeBitmaps
     {
         lock (_lock)
         {
-            Fold();
+            Fold(bitmap);
             long granules = Math.Max(bitmap.Granularity, maxLength & -(long)bitmap.Granularity);
             if (!bitmap.Content.NextDirtyArea(start, end, granules, out offset, out length))
                 return false;
@@ -86,7 +86,7 @@ public sealed partial class NodeBitmaps
     {
         lock (_lock)
         {
-            Fold();
+            Fold(bitmap);
             end = Math.Min(end, SizeBytes);
             bool dirty = bitmap.Content.IsDirty(offset);
             long change = dirty ? bitmap.Content.NextClean(offset, end) : bitmap.Content.NextDirty(offset, end);
@@ -107,7 +107,7 @@ public sealed partial class NodeBitmaps
     {
         lock (_lock)
         {
-            Fold();
+            Fold(bitmap);
             bitmap.Content.Reset(offset, length);
         }
     }
@@ -124,7 +124,7 @@ public sealed partial class NodeBitmaps
     {
         lock (_lock)
         {
-            Fold();
+            Fold(bitmap);
             return bitmap.Content.Clone();
         }
     }
@@ -136,7 +136,7 @@ public sealed partial class NodeBitmaps
     {
         lock (_lock)
         {
-            Fold();
+            Fold(bitmap);
             if (!bitmap.Content.IsModified && bitmap.Successor is null)
                 return null;
             HierarchicalBitmap copy = bitmap.Content.Clone();
@@ -160,7 +160,7 @@ public sealed partial class NodeBitmaps
     {
         lock (_lock)
         {
-            Fold();
+            Fold(bitmap);
             return bitmap.Content.Sha256();
         }
     }

@@ -25,10 +25,9 @@ public sealed partial class NodeBitmaps
 
     private readonly Lock _lock = new();
     private readonly string _nodeName;
-    private readonly WriteLog _log;
-    private readonly Action<long, long> _take;
     private readonly List<DirtyBitmap> _bitmaps = [];
-    private DirtyBitmap[] _recording = [];
+    private readonly Dictionary<string, DirtyBitmap> _byName = [];
+    private readonly RecordingBitmaps _recording;
 
     /// <summary>Makes a node's empty set.</summary>
     /// <param name="sizeBytes">The node's bytes.</param>
@@ -37,8 +36,7 @@ public sealed partial class NodeBitmaps
     {
         SizeBytes = sizeBytes;
         _nodeName = nodeName;
-        _log = new WriteLog(sizeBytes);
-        _take = SetInRecording;
+        _recording = new RecordingBitmaps(this, _bitmaps);
     }
 
     /// <summary>The node's bytes.</summary>
@@ -57,7 +55,7 @@ public sealed partial class NodeBitmaps
     /// </summary>
     /// <param name="offset">First byte.</param>
     /// <param name="length">Bytes; what lies past the size is ignored.</param>
-    public void MarkWritten(long offset, long length) => _log.Mark(offset, length);
+    public void MarkWritten(long offset, long length) => _recording.Mark(offset, length);
 
     /// <summary>Adds a client's bitmap, clean.</summary>
     /// <param name="name">Its name, unique on the node.</param>
@@ -135,9 +133,11 @@ public sealed partial class NodeBitmaps
         {
             Fold();
             _bitmaps.Remove(bitmap);
+            if (bitmap.Name is { } name)
+                _byName.Remove(name);
             if (bitmap.Successor is { } successor)
                 _bitmaps.Remove(successor);
-            UpdateRecording();
+            _recording.Update();
         }
     }
 
@@ -161,8 +161,9 @@ public sealed partial class NodeBitmaps
                 return [];
             Fold();
             var list = new List<DirtyBitmapInfo>(_bitmaps.Count);
-            foreach (DirtyBitmap bitmap in _bitmaps)
+            for (int i = _bitmaps.Count - 1; i >= 0; i--)
             {
+                DirtyBitmap bitmap = _bitmaps[i];
                 list.Add(new DirtyBitmapInfo(
                     bitmap.Name,
                     bitmap.Content.DirtyBytes,
@@ -181,7 +182,23 @@ public sealed partial class NodeBitmaps
     public IReadOnlyList<DirtyBitmap> Named()
     {
         lock (_lock)
-            return _bitmaps.FindAll(bitmap => bitmap.Name is not null);
+        {
+            List<DirtyBitmap> named = _bitmaps.FindAll(static bitmap => bitmap.Name is not null);
+            named.Reverse();
+            return named;
+        }
+    }
+
+    /// <summary>How many are persistent.</summary>
+    public int CountPersistent()
+    {
+        lock (_lock)
+        {
+            int count = 0;
+            foreach (DirtyBitmap bitmap in _bitmaps)
+                count += bitmap.IsPersistent ? 1 : 0;
+            return count;
+        }
     }
 
     /// <summary>
@@ -196,8 +213,8 @@ public sealed partial class NodeBitmaps
             foreach (DirtyBitmap bitmap in _bitmaps)
                 bitmap.Content.Resize(sizeBytes);
             SizeBytes = sizeBytes;
-            _log.Resize(sizeBytes);
-            UpdateRecording();
+            _recording.Resize(sizeBytes);
+            _recording.Update();
         }
     }
 
@@ -208,7 +225,7 @@ public sealed partial class NodeBitmaps
         {
             Fold();
             bitmap.IsReadOnly = readOnly;
-            UpdateRecording();
+            _recording.Update();
         }
     }
 
@@ -238,30 +255,24 @@ public sealed partial class NodeBitmaps
             throw new QmpException($"Can't make bitmap '{name}' persistent in '{_nodeName}': {reason}");
     }
 
-    private DirtyBitmap? FindLocked(string name) => _bitmaps.Find(bitmap => bitmap.Name == name);
+    private DirtyBitmap? FindLocked(string name) => _byName.GetValueOrDefault(name);
 
     private void Insert(DirtyBitmap bitmap)
     {
         Fold();
-        _bitmaps.Insert(0, bitmap);
-        UpdateRecording();
+        _bitmaps.Add(bitmap);
+        if (bitmap.Name is { } name)
+            _byName.Add(name, bitmap);
+        _recording.Add(bitmap);
     }
 
-    private void Fold() => _log.Fold(_take);
+    private void Fold() => _recording.Fold();
 
-    private void SetInRecording(long offset, long length)
+    private void Fold(DirtyBitmap bitmap)
     {
-        foreach (DirtyBitmap bitmap in _recording)
-            bitmap.Content.Set(offset, length);
-    }
-
-    /// <summary>Recomputes who records and at which granularity; the caller has folded under the same lock.</summary>
-    private void UpdateRecording()
-    {
-        _recording = [.. _bitmaps.FindAll(bitmap => bitmap.RecordsWrites)];
-        uint? finest = null;
-        foreach (DirtyBitmap bitmap in _recording)
-            finest = Math.Min(finest ?? uint.MaxValue, bitmap.Granularity);
-        _log.Record(finest);
+        if (bitmap.Name is null)
+            _recording.FoldForJobs();
+        else
+            _recording.Fold();
     }
 }

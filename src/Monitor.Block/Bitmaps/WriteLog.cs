@@ -10,28 +10,29 @@ namespace Monitor.Block.Bitmaps;
 /// <para>
 /// The idea: a write marks the granules it touched here, once, however many bitmaps record; whoever wants to see a bitmap, or to change who
 /// records, first takes all marks out and sets them in every bitmap that recorded until now. Marking costs 2–5 ns and allocates nothing
-/// once the leaf exists; a fold costs one read per existing branch plus what was marked.
+/// once the leaf exists; a fold costs one read if nothing was marked, else one per existing branch plus what was marked.
 /// </para>
 /// <para>
 /// Who does what. A writer, after its data landed (or its write failed) and before it acknowledges: <b>W1</b> ORs its bits into the leaf
-/// word,
-/// <b>W2</b> then the word's bit into the leaf's summary, <b>W3</b> then the leaf's bit into the branch's summary; each OR may be skipped
-/// when a read at that very point finds the bits set. A fold, one at a time under the node's lock: <b>F1</b> takes the branch summary,
-/// <b>F2</b> then each named leaf summary, <b>F3</b> then each named word; "takes" is an exchange with 0, skipped when a read finds 0. All
-/// are sequentially consistent read-modify-writes or acquire reads of the same words, and each word alone has one order of changes.
+/// word, <b>W2</b> then the word's bit into the leaf's summary, <b>W3</b> then the leaf's bit into the branch's summary, <b>W4</b> then the
+/// one bit of the map's summary; each OR may be skipped when a read at that very point finds the bits set. A fold, one at a time under the
+/// node's lock: <b>F1</b> takes the map's summary, <b>F2</b> then every branch's, <b>F3</b> then each named leaf summary, <b>F4</b> then
+/// each named word; "takes" is an exchange with 0, skipped when a read finds 0. All are sequentially consistent read-modify-writes or
+/// acquire reads of the same words, and each word alone has one order of changes.
 /// </para>
 /// <para>
-/// <b>No mark is lost.</b> When a writer has done W1 to W3, then for each level the bit was set at some moment at or after the level below
+/// <b>No mark is lost.</b> When a writer has done W1 to W4, then for each level the bit was set at some moment at or after the level below
 /// it was. Suppose no fold has taken the writer's bit out of the word since W1. Then the word still has it. The summary had its bit at W2,
-/// after W1. If it still has it, it names the word; if a fold took it (F2, after W2), that same fold does F3 after F2, so after W1, and
-/// takes the bit. The same step leads from the branch to the leaf. So after the acknowledgement the bit is either reachable from the top,
+/// after W1. If it still has it, it names the word; if a fold took it (F3, after W2), that same fold does F4 after F3, so after W1, and
+/// takes the bit. The same step leads from the branch to the leaf and from the map to the branch (a writer that does W4 has put its branch
+/// in place before). So after the acknowledgement the bit is either reachable from the top,
 /// or being taken by the fold now under way, or was taken after W1. The next look waits for the lock, hence for that fold, and sees it. The
 /// order matters: a writer that read the summary first and the word later could find the summary set, let a whole fold pass, then OR a word
 /// that nothing names.
 /// </para>
 /// <para>
 /// <b>Data before mark.</b> A copier folds, clears the bit in its bitmap, then reads the data. A write whose bit was taken by that fold did
-/// W1 before F3, and its data landed before W1, so the copier reads the new data; a later one marks again. For this the writer's data must
+/// W1 before F4, and its data landed before W1, so the copier reads the new data; a later one marks again. For this the writer's data must
 /// be visible before its W1 <i>read</i> is served, a store before a load. An OR orders that by itself; on the skipping path x86-64 gives it
 /// because the kernel's copy into the page cache ends in locked instructions, other processors get a full fence in <see cref="Mark"/>.
 /// </para>
@@ -65,12 +66,15 @@ internal sealed class WriteLog
         Volatile.Read(ref _current)?.Mark(offset, length);
     }
 
+    /// <summary>Whether there is a mark to take.</summary>
+    internal bool HasMarks => _maps.Exists(static map => map.HasMarks);
+
     /// <summary>Takes all marks, clearing them. The caller holds the node's bitmap lock.</summary>
-    /// <param name="take">Gets (byte offset, length) of each run of marked granules, inside the size.</param>
-    internal void Fold(Action<long, long> take)
+    /// <param name="takers">The bitmaps in which they become dirty.</param>
+    internal void Fold(ReadOnlySpan<DirtyBitmap> takers)
     {
         foreach (WriteLogMap map in _maps)
-            map.Take(take);
+            map.Take(takers);
     }
 
     /// <summary>

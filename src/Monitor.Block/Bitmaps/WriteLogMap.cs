@@ -3,15 +3,17 @@ using System.Numerics;
 namespace Monitor.Block.Bitmaps;
 
 /// <summary>
-/// The marks of one granularity in a <see cref="WriteLog"/>: words, leaf summaries, branch summaries; set and taken without locks.
+/// The marks of one granularity in a <see cref="WriteLog"/>: words, leaf summaries, branch summaries, one for all; set and taken without locks.
 /// </summary>
 /// <remarks>The memory-ordering argument is at the head of <see cref="WriteLog"/>.</remarks>
 internal sealed class WriteLogMap
 {
     private const int GranulesPerBranchBits = 18;
     private readonly int _granularityBits;
-    private readonly BitmapBranch?[] _branches;
+    private readonly int _branchCount;
+    private BitmapBranch?[]? _branches;
     private long _sizeBytes;
+    private ulong _summary;
 
     /// <summary>Makes an empty map.</summary>
     /// <param name="sizeBytes">Bytes of the node; marks past it are cut off.</param>
@@ -22,10 +24,13 @@ internal sealed class WriteLogMap
         _sizeBytes = sizeBytes;
         _granularityBits = granularityBits;
         long granules = HierarchicalBitmap.GranuleCount(capacityBytes, 1u << granularityBits);
-        _branches = new BitmapBranch?[(granules + (1 << GranulesPerBranchBits) - 1) >> GranulesPerBranchBits];
+        _branchCount = (int)((granules + (1 << GranulesPerBranchBits) - 1) >> GranulesPerBranchBits);
     }
 
-    private long CapacityBytes => (long)_branches.Length << (GranulesPerBranchBits + _granularityBits);
+    /// <summary>Whether there is a mark to take.</summary>
+    internal bool HasMarks => Volatile.Read(ref _summary) != 0;
+
+    private long CapacityBytes => (long)_branchCount << (GranulesPerBranchBits + _granularityBits);
 
     /// <summary>Follows a change of size as far as the capacity goes.</summary>
     /// <returns>Whether it went far enough.</returns>
@@ -49,25 +54,23 @@ internal sealed class WriteLogMap
         MarkWord(last >> 6, mask & (ulong.MaxValue >> (63 - (int)(last & 63))));
     }
 
-    /// <summary>Takes all marks, clearing them, as runs in ascending order. One caller at a time; marks may go on meanwhile.</summary>
-    /// <param name="take">Gets (byte offset, length) of each run, inside the size.</param>
-    internal void Take(Action<long, long> take)
+    /// <summary>Takes all marks, clearing them. One caller at a time; marks may go on meanwhile.</summary>
+    /// <param name="takers">The bitmaps in which they become dirty; what lies past the size does not.</param>
+    internal void Take(ReadOnlySpan<DirtyBitmap> takers)
     {
-        long runStart = -1;
-        long runEnd = -1;
-        for (int index = 0; index < _branches.Length; index++)
+        if (TakeWord(ref _summary) == 0)
+            return;
+        BitmapBranch?[] branches = Volatile.Read(ref _branches)!;
+        for (int index = 0; index < branches.Length; index++)
         {
-            if (Volatile.Read(ref _branches[index]) is not { } branch)
+            if (Volatile.Read(ref branches[index]) is not { } branch)
                 continue;
             for (ulong leaves = TakeWord(ref branch.Summary); leaves != 0; leaves &= leaves - 1)
             {
                 int leafIndex = BitOperations.TrailingZeroCount(leaves);
-                long firstGranule = ((long)index << GranulesPerBranchBits) + (leafIndex << 12);
-                TakeLeaf(Volatile.Read(ref branch.Leaves[leafIndex])!, firstGranule, ref runStart, ref runEnd, take);
+                TakeLeaf(Volatile.Read(ref branch.Leaves[leafIndex])!, ((long)index << 12) + (leafIndex << 6), takers);
             }
         }
-
-        Emit(runStart, runEnd, take);
     }
 
     private static ulong TakeWord(ref ulong word) => Volatile.Read(ref word) == 0 ? 0 : Interlocked.Exchange(ref word, 0);
@@ -80,18 +83,26 @@ internal sealed class WriteLogMap
 
     private void MarkWord(long word, ulong mask)
     {
-        BitmapBranch branch = Volatile.Read(ref _branches[word >> 12]) ?? AddBranch(word >> 12);
+        BitmapBranch?[] branches = Volatile.Read(ref _branches) ?? AddBranches();
+        BitmapBranch branch = Volatile.Read(ref branches[word >> 12]) ?? AddBranch(ref branches[word >> 12]);
         int leafIndex = (int)(word >> 6) & 63;
         BitmapLeaf leaf = Volatile.Read(ref branch.Leaves[leafIndex]) ?? AddLeaf(branch, leafIndex);
         SetBits(ref leaf.Words[(int)word & 63], mask);
         SetBits(ref leaf.Summary, 1UL << (int)(word & 63));
         SetBits(ref branch.Summary, 1UL << leafIndex);
+        SetBits(ref _summary, 1);
     }
 
-    private BitmapBranch AddBranch(long index)
+    private BitmapBranch?[] AddBranches()
+    {
+        var branches = new BitmapBranch?[_branchCount];
+        return Interlocked.CompareExchange(ref _branches, branches, null) ?? branches;
+    }
+
+    private static BitmapBranch AddBranch(ref BitmapBranch? place)
     {
         var branch = new BitmapBranch();
-        return Interlocked.CompareExchange(ref _branches[index], branch, null) ?? branch;
+        return Interlocked.CompareExchange(ref place, branch, null) ?? branch;
     }
 
     private static BitmapLeaf AddLeaf(BitmapBranch branch, int index)
@@ -100,36 +111,14 @@ internal sealed class WriteLogMap
         return Interlocked.CompareExchange(ref branch.Leaves[index], leaf, null) ?? leaf;
     }
 
-    private void TakeLeaf(BitmapLeaf leaf, long firstGranule, ref long runStart, ref long runEnd, Action<long, long> take)
+    private void TakeLeaf(BitmapLeaf leaf, long firstWord, ReadOnlySpan<DirtyBitmap> takers)
     {
         for (ulong words = TakeWord(ref leaf.Summary); words != 0; words &= words - 1)
         {
             int wordIndex = BitOperations.TrailingZeroCount(words);
             ulong bits = TakeWord(ref leaf.Words[wordIndex]);
-            long granule = firstGranule + (wordIndex << 6);
-            while (bits != 0)
-            {
-                int start = BitOperations.TrailingZeroCount(bits);
-                int length = BitOperations.TrailingZeroCount(~(bits >> start));
-                if (granule + start != runEnd)
-                {
-                    Emit(runStart, runEnd, take);
-                    runStart = granule + start;
-                }
-
-                runEnd = granule + start + length;
-                bits = start + length == 64 ? 0 : bits & (ulong.MaxValue << (start + length));
-            }
+            foreach (DirtyBitmap taker in takers)
+                taker.Content.SetWord(firstWord + wordIndex, bits, _granularityBits);
         }
-    }
-
-    private void Emit(long runStart, long runEnd, Action<long, long> take)
-    {
-        if (runStart < 0)
-            return;
-        long offset = runStart << _granularityBits;
-        long end = Math.Min(runEnd << _granularityBits, _sizeBytes);
-        if (offset < end)
-            take(offset, end - offset);
     }
 }

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Monitor.Block.Bitmaps;
+using Monitor.Block.Io;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
@@ -11,6 +12,8 @@ internal sealed record Qcow2BitmapTable(long Offset, ulong[] Entries)
 {
     private const ulong AllOnes = 1;
     private const ulong OffsetMask = 0x00fffffffffffe00;
+    private const int MaxRequestBytes = 1 << 20;
+    private const int MaxRunClusters = 63;
 
     /// <summary>Reads and checks a table.</summary>
     /// <exception cref="QmpException">An entry breaks the format or points outside the file or at metadata.</exception>
@@ -44,18 +47,29 @@ internal sealed record Qcow2BitmapTable(long Offset, ulong[] Entries)
         IQcow2BitmapHost host, HierarchicalBitmap content, List<Qcow2ClusterRun> allocated)
     {
         ulong[] entries = new ulong[Qcow2BitmapDirectory.TableSizeFor(host, content.Granularity)];
-        byte[] cluster = new byte[host.ClusterSize];
+        var mixed = new List<int>();
         for (int i = 0; i < entries.Length; i++)
         {
-            long position = (long)i * host.ClusterSize;
-            BitmapUniformity uniformity = content.FindUniformity(position, host.ClusterSize);
+            BitmapUniformity uniformity = content.FindUniformity((long)i * host.ClusterSize, host.ClusterSize);
             entries[i] = uniformity == BitmapUniformity.Ones ? AllOnes : 0;
-            if (uniformity != BitmapUniformity.Mixed)
-                continue;
-            content.ReadData(position, cluster);
-            long offset = await AllocateAsync(host, 1, allocated).ConfigureAwait(false);
-            await host.WriteAsync(offset, cluster).ConfigureAwait(false);
-            entries[i] = (ulong)offset;
+            if (uniformity == BitmapUniformity.Mixed)
+                mixed.Add(i);
+        }
+
+        int clustersAtOnce = ClustersAtOnce(host);
+        using IoBuffer buffer = IoBufferPool.Rent(clustersAtOnce * host.ClusterSize);
+        for (int done = 0; done < mixed.Count; done += clustersAtOnce)
+        {
+            int count = Math.Min(clustersAtOnce, mixed.Count - done);
+            long offset = await AllocateAsync(host, count, allocated).ConfigureAwait(false);
+            for (int i = 0; i < count; i++)
+            {
+                int entry = mixed[done + i];
+                content.ReadData((long)entry * host.ClusterSize, buffer.Memory.Span.Slice(i * host.ClusterSize, host.ClusterSize));
+                entries[entry] = (ulong)(offset + ((long)i * host.ClusterSize));
+            }
+
+            await host.WriteAsync(offset, buffer.Memory[..(count * host.ClusterSize)]).ConfigureAwait(false);
         }
 
         return await WriteTableAsync(host, entries, allocated).ConfigureAwait(false);
@@ -70,34 +84,54 @@ internal sealed record Qcow2BitmapTable(long Offset, ulong[] Entries)
     }
 
     /// <summary>Fills a clean bitmap from the data clusters.</summary>
-    internal async ValueTask LoadAsync(IQcow2BitmapHost host, HierarchicalBitmap content)
+    /// <param name="host">The image.</param>
+    /// <param name="content">The bitmap.</param>
+    /// <param name="like">One that may hold much the same and is not in use yet: memory is shared where it does.</param>
+    internal async ValueTask LoadAsync(IQcow2BitmapHost host, HierarchicalBitmap content, HierarchicalBitmap? like)
     {
-        byte[] cluster = new byte[host.ClusterSize];
-        for (int i = 0; i < Entries.Length; i++)
+        int clustersAtOnce = ClustersAtOnce(host);
+        using IoBuffer buffer = IoBufferPool.Rent(clustersAtOnce * host.ClusterSize);
+        for (int i = 0; i < Entries.Length;)
         {
             long position = (long)i * host.ClusterSize;
-            ulong offset = Entries[i] & OffsetMask;
-            if (offset != 0)
-            {
-                await host.ReadAsync((long)offset, cluster).ConfigureAwait(false);
-                content.WriteData(position, cluster);
-            }
-            else if (Entries[i] == AllOnes)
-            {
+            if (Entries[i] == AllOnes)
                 content.SetData(position, host.ClusterSize);
+            int count = DataRunAt(i, clustersAtOnce, host.ClusterSize);
+            if (count > 0)
+            {
+                Memory<byte> data = buffer.Memory[..(count * host.ClusterSize)];
+                await host.ReadAsync((long)(Entries[i] & OffsetMask), data).ConfigureAwait(false);
+                content.WriteData(position, data.Span, like);
             }
+
+            i += Math.Max(1, count);
         }
     }
 
-    /// <summary>All clusters that the table and its data occupy.</summary>
+    /// <summary>All clusters that the table and its data occupy, in runs.</summary>
     internal IEnumerable<Qcow2ClusterRun> Clusters(int clusterSize)
     {
         yield return new Qcow2ClusterRun(Offset, (Entries.Length * 8L + clusterSize - 1) / clusterSize);
-        foreach (ulong entry in Entries)
+        for (int i = 0; i < Entries.Length;)
         {
-            if ((entry & OffsetMask) != 0)
-                yield return new Qcow2ClusterRun((long)(entry & OffsetMask), 1);
+            int count = DataRunAt(i, int.MaxValue, clusterSize);
+            if (count > 0)
+                yield return new Qcow2ClusterRun((long)(Entries[i] & OffsetMask), count);
+            i += Math.Max(1, count);
         }
+    }
+
+    /// <summary>What is moved by one request: up to 1 MiB, less than the smallest refcount block describes.</summary>
+    private static int ClustersAtOnce(IQcow2BitmapHost host) => Math.Clamp(MaxRequestBytes / host.ClusterSize, 1, MaxRunClusters);
+
+    /// <summary>How many entries from one on have data clusters that follow each other in the file; 0 if the first has none.</summary>
+    private int DataRunAt(int first, int most, int clusterSize)
+    {
+        ulong offset = Entries[first] & OffsetMask;
+        int count = 0;
+        while (offset != 0 && count < most && first + count < Entries.Length && Entries[first + count] == offset + ((ulong)count * (ulong)clusterSize))
+            count++;
+        return count;
     }
 
     private static async ValueTask<Qcow2BitmapTable> WriteTableAsync(

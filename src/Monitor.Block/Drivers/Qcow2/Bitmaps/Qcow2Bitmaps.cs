@@ -53,12 +53,10 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
             return $"Name length exceeds maximum ({NodeBitmaps.MaxNameBytes} characters)";
         if (Qcow2BitmapDirectory.DataBytes(_host, granularity) > Qcow2BitmapDirectory.MaxBitmapDataBytes)
             return "Too much space will be occupied by the bitmap. Use larger granularity";
-        var persistent = _bitmaps.Named().Where(bitmap => bitmap.IsPersistent).ToList();
-        if (persistent.Count >= Qcow2BitmapDirectory.MaxBitmaps)
+        int count = _bitmaps.CountPersistent();
+        if (count >= Qcow2BitmapDirectory.MaxBitmaps)
             return "Maximum number of persistent bitmaps is already reached";
-        long directory = persistent.Sum(bitmap => Qcow2BitmapDirectoryEntry.SizeOf(Encoding.UTF8.GetByteCount(bitmap.Name!)));
-        directory += Qcow2BitmapDirectoryEntry.SizeOf(nameBytes);
-        return directory > Qcow2BitmapDirectory.MaxSize ? "Not enough space in the bitmap directory" : null;
+        return IsDirectoryFull(count, nameBytes) ? "Not enough space in the bitmap directory" : null;
     }
 
     /// <summary>Loads what the image holds, except names already in memory; on a writable image then marks all in use on disk.</summary>
@@ -109,6 +107,17 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
             await SwitchDirectoryAsync(kept, []).ConfigureAwait(false);
     });
 
+    /// <summary>Whether one more name does not fit: a question only where so many names of the longest sort would not.</summary>
+    private bool IsDirectoryFull(int count, int nameBytes)
+    {
+        if ((count + 1) * Qcow2BitmapDirectoryEntry.SizeOf(NodeBitmaps.MaxNameBytes) <= Qcow2BitmapDirectory.MaxSize)
+            return false;
+        long directory = Qcow2BitmapDirectoryEntry.SizeOf(nameBytes);
+        foreach (DirtyBitmap bitmap in _bitmaps.Named())
+            directory += bitmap.IsPersistent ? Qcow2BitmapDirectoryEntry.SizeOf(Encoding.UTF8.GetByteCount(bitmap.Name!)) : 0;
+        return directory > Qcow2BitmapDirectory.MaxSize;
+    }
+
     private static string NameOf(Qcow2StoredBitmap stored) => Qcow2BitmapDirectory.NameOf(stored.Entry);
 
     private async ValueTask AloneAsync(Func<ValueTask> action)
@@ -139,7 +148,7 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
         await _host.ReadAsync((long)extension.DirectoryOffset, directory).ConfigureAwait(false);
         var found = new List<(Qcow2BitmapDirectoryEntry Entry, Qcow2BitmapTable? Table, HierarchicalBitmap Content)>();
         foreach (Qcow2BitmapDirectoryEntry entry in Qcow2BitmapDirectory.Read(directory, extension.Count, _host))
-            found.Add(await LoadBitmapAsync(entry).ConfigureAwait(false));
+            found.Add(await LoadBitmapAsync(entry, found.Count > 0 ? found[^1].Content : null).ConfigureAwait(false));
         Volatile.Write(ref _stored, found.ConvertAll(
             item => new Qcow2StoredBitmap(item.Entry, item.Table, InMemory(item.Entry, item.Content))));
         if (!_host.IsReadOnly)
@@ -147,13 +156,13 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
     }
 
     private async ValueTask<(Qcow2BitmapDirectoryEntry Entry, Qcow2BitmapTable? Table, HierarchicalBitmap Content)> LoadBitmapAsync(
-        Qcow2BitmapDirectoryEntry entry)
+        Qcow2BitmapDirectoryEntry entry, HierarchicalBitmap? like)
     {
         var content = new HierarchicalBitmap(_host.VirtualSizeBytes, 1u << entry.GranularityBits);
         if ((entry.Flags & Qcow2BitmapFlags.InUse) != 0)
             return (entry, await TryReadTableAsync(entry).ConfigureAwait(false), content);
         Qcow2BitmapTable table = await Qcow2BitmapTable.ReadAsync(_host, entry).ConfigureAwait(false);
-        await table.LoadAsync(_host, content).ConfigureAwait(false);
+        await table.LoadAsync(_host, content, like).ConfigureAwait(false);
         content.MarkStored();
         return (entry, table, content);
     }
@@ -198,7 +207,7 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
         var storing = new List<DirtyBitmap>();
         if (_host.IsReadOnly)
             return storing;
-        IReadOnlyList<DirtyBitmap> live = _bitmaps.Named();
+        HashSet<DirtyBitmap> live = [.. _bitmaps.Named()];
         storing.AddRange(live.Where(bitmap => bitmap is { IsPersistent: true, IsStoreSkipped: false, IsInconsistent: false }).Reverse());
         List<Qcow2StoredBitmap> next = _stored.FindAll(stored => live.Contains(stored.Bitmap));
         if (storing.Count == 0 && next.Count == _stored.Count)
@@ -206,8 +215,7 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
         var allocated = new List<Qcow2ClusterRun>();
         try
         {
-            foreach (DirtyBitmap bitmap in storing)
-                await StoreBitmapAsync(bitmap, next, allocated).ConfigureAwait(false);
+            await StoreAllAsync(storing, next, allocated).ConfigureAwait(false);
             await SwitchDirectoryAsync(next, allocated).ConfigureAwait(false);
         }
         catch
@@ -220,11 +228,26 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
         return storing;
     }
 
-    private async ValueTask StoreBitmapAsync(DirtyBitmap bitmap, List<Qcow2StoredBitmap> next, List<Qcow2ClusterRun> allocated)
+    /// <summary>Writes what changed and puts its entries into <paramref name="next"/>, in place of their old ones or behind them.</summary>
+    private async ValueTask StoreAllAsync(List<DirtyBitmap> storing, List<Qcow2StoredBitmap> next, List<Qcow2ClusterRun> allocated)
     {
-        int place = next.FindIndex(stored => stored.Bitmap == bitmap);
+        var places = new Dictionary<DirtyBitmap, int>();
+        for (int i = 0; i < next.Count; i++)
+            places.Add(next[i].Bitmap, i);
+        foreach (DirtyBitmap bitmap in storing)
+        {
+            if (places.TryGetValue(bitmap, out int place))
+                next[place] = await StoreBitmapAsync(bitmap, next[place], allocated).ConfigureAwait(false);
+            else
+                next.Add(await StoreBitmapAsync(bitmap, null, allocated).ConfigureAwait(false));
+        }
+    }
+
+    private async ValueTask<Qcow2StoredBitmap> StoreBitmapAsync(
+        DirtyBitmap bitmap, Qcow2StoredBitmap? before, List<Qcow2ClusterRun> allocated)
+    {
         HierarchicalBitmap? content = _bitmaps.TakeModified(bitmap);
-        Qcow2BitmapTable? table = content is null && place >= 0 ? next[place].Table : null;
+        Qcow2BitmapTable? table = content is null ? before?.Table : null;
         table ??= await Qcow2BitmapTable.WriteAsync(_host, content ?? _bitmaps.CopyContent(bitmap), allocated).ConfigureAwait(false);
         var entry = new Qcow2BitmapDirectoryEntry
         {
@@ -232,13 +255,9 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
             TableSize = (uint)table.Entries.Length,
             Flags = bitmap.IsRecording ? Qcow2BitmapFlags.Auto : Qcow2BitmapFlags.None,
             GranularityBits = (byte)BitOperations.Log2(bitmap.Granularity),
-            NameBytes = place < 0 ? Encoding.UTF8.GetBytes(bitmap.Name!) : next[place].Entry.NameBytes,
+            NameBytes = before?.Entry.NameBytes ?? Encoding.UTF8.GetBytes(bitmap.Name!),
         };
-        var stored = new Qcow2StoredBitmap(entry, table, bitmap);
-        if (place < 0)
-            next.Add(stored);
-        else
-            next[place] = stored;
+        return new Qcow2StoredBitmap(entry, table, bitmap);
     }
 
     /// <summary>Makes <paramref name="next"/> the directory on disk, then frees what only the old one used.</summary>
