@@ -9,7 +9,8 @@ namespace Monitor.Block.Bitmaps;
 /// <remarks>
 /// A leaf of a bitmap may be shared: several bitmaps with the same bits at the same place then hold the same leaf, which nobody changes any
 /// more; who wants to change his bits takes a copy first. Only the owner of a leaf that is not shared yet, under his lock, makes it shared.
-/// The leaves of a log are never shared and count nothing. Bytes are the words' memory: little-endian machines only.
+/// The leaves of a log are never shared and count nothing. Bytes are the words' memory: little-endian machines only. The loops over words
+/// are compiled at their best at once: precompiled they would be generic stand-ins, and a store of 65 bitmaps is over before tiering.
 /// </remarks>
 internal sealed class BitmapLeaf
 {
@@ -53,14 +54,13 @@ internal sealed class BitmapLeaf
         var leaf = new BitmapLeaf();
         Span<ulong> words = leaf.Words;
         data.CopyTo(MemoryMarshal.AsBytes(words));
-        for (int i = 0; i < WordCount; i++)
+        if (granules < Granules)
         {
-            int valid = Math.Clamp(granules - (i << 6), 0, 64);
-            words[i] &= valid == 0 ? 0 : ulong.MaxValue >> (64 - valid);
-            leaf.Summary |= words[i] != 0 ? 1UL << i : 0;
-            leaf.Count += BitOperations.PopCount(words[i]);
+            words[((granules >> 6) + 1)..].Clear();
+            words[granules >> 6] &= (1UL << (granules & 63)) - 1;
         }
 
+        leaf.Measure();
         return leaf.Count switch { 0 => null, Granules => Full, _ => leaf };
     }
 
@@ -104,6 +104,23 @@ internal sealed class BitmapLeaf
         return leaf;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void Measure()
+    {
+        ReadOnlySpan<ulong> words = Words;
+        ulong summary = 0;
+        int count = 0;
+        for (int i = 0; i < words.Length; i++)
+        {
+            summary |= words[i] != 0 ? 1UL << i : 0;
+            count += BitOperations.PopCount(words[i]);
+        }
+
+        Summary = summary;
+        Count = count;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private bool IsWithin(BitmapLeaf other)
     {
         if (ReferenceEquals(this, other) || other.Count == Granules)
@@ -121,6 +138,7 @@ internal sealed class BitmapLeaf
         return true;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private void Or(BitmapLeaf other)
     {
         Span<ulong> mine = Words;

@@ -41,12 +41,14 @@ internal sealed class NbdConnection : IDisposable
     /// <param name="span">Offsets lie below this.</param>
     /// <param name="depth">Requests in flight.</param>
     /// <param name="burst">How long.</param>
+    /// <param name="most">At most so many requests.</param>
+    /// <param name="seed">Of the offsets.</param>
     /// <returns>Requests completed.</returns>
-    public long Load(bool write, int size, long span, int depth, TimeSpan burst)
+    public long Load(bool write, int size, long span, int depth, TimeSpan burst, long most = long.MaxValue, int seed = 42)
     {
         byte[] send = new byte[depth * (RequestBytes + (write ? size : 0))];
         new Random(7).NextBytes(send);
-        var random = new Random(42);
+        var random = new Random(seed);
         long done = 0;
         int inFlight = 0;
         int ready = depth;
@@ -68,10 +70,7 @@ internal sealed class NbdConnection : IDisposable
             ready = Complete(size);
             inFlight -= ready;
             done += ready;
-            if (Environment.TickCount64 >= end)
-            {
-                ready = 0;
-            }
+            ready = Environment.TickCount64 >= end ? 0 : (int)Math.Min(ready, most - done - inFlight);
         }
 
         return done;

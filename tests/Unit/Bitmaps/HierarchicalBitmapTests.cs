@@ -132,6 +132,83 @@ public sealed class HierarchicalBitmapTests
     }
 
     [Test]
+    public void Bitmaps_that_share_memory_do_not_see_each_others_changes([Values(21, 22, 23, 24)] int seed)
+    {
+        var random = new Random(seed);
+        uint granularity = 512;
+        long size = (5 * 4096 * granularity) + random.Next(20_000);
+        var family = Enumerable.Range(0, 5).Select(_ => RandomPair(random, size, granularity)).ToList();
+        for (int step = 0; step < 400; step++)
+        {
+            int chosen = random.Next(family.Count);
+            (HierarchicalBitmap bitmap, NaiveBitmap naive) = family[chosen];
+            (HierarchicalBitmap source, NaiveBitmap naiveSource) = family[random.Next(family.Count)];
+            long offset = random.NextInt64(size) / granularity * granularity;
+            long length = Math.Min(random.NextInt64(1, random.Next(4) == 0 ? 5000 : 50) * granularity, size - offset);
+            switch (random.Next(7))
+            {
+                case 0:
+                    bitmap.Set(offset, length);
+                    naive.Set(offset, length);
+                    break;
+                case 1:
+                    bitmap.Reset(offset, length);
+                    naive.Reset(offset, length);
+                    break;
+                case 2:
+                    bitmap.Merge(source);
+                    naive.Merge(naiveSource);
+                    break;
+                case 3:
+                    family[chosen] = (source.Clone(), Copy(naiveSource));
+                    break;
+                case 4:
+                    byte[] data = new byte[source.DataLength];
+                    source.ReadData(0, data);
+                    bitmap.WriteData(0, data, family[random.Next(family.Count)].Bitmap);
+                    family[chosen] = (bitmap, Copy(naiveSource));
+                    break;
+                default:
+                    var targets = family.Where(pair => pair.Bitmap != source && random.Next(2) == 0).ToList();
+                    HierarchicalBitmap.MergeInto(targets.ConvertAll(pair => pair.Bitmap).ToArray(), source);
+                    targets.ForEach(pair => pair.Naive.Merge(naiveSource));
+                    break;
+            }
+
+            foreach ((HierarchicalBitmap real, NaiveBitmap twin) in family)
+            {
+                Assert.That(real.DirtyBytes, Is.EqualTo(twin.DirtyBytes), $"seed {seed} step {step}");
+                Assert.That(Bits(real).AsSpan().SequenceEqual(twin.Bits), Is.True, $"seed {seed} step {step}");
+            }
+        }
+    }
+
+    [Test]
+    public void Making_a_bitmap_costs_the_same_whatever_its_size()
+    {
+        long small = BytesAllocatedBy(() => _ = new HierarchicalBitmap(1, 512));
+        Assert.That(BytesAllocatedBy(() => _ = new HierarchicalBitmap(HierarchicalBitmap.MaxGranules * 512, 512)), Is.EqualTo(small));
+        Assert.That(small, Is.LessThanOrEqualTo(256));
+    }
+
+    [Test]
+    public void What_is_wholly_dirty_and_what_is_the_same_costs_references_only()
+    {
+        var full = new HierarchicalBitmap(TiB, 65536);
+        Assert.That(BytesAllocatedBy(() => full.Set(0, TiB)), Is.LessThanOrEqualTo(36 << 10));
+        var random = new Random(1);
+        var scattered = new HierarchicalBitmap(TiB, 65536);
+        for (int i = 0; i < 100_000; i++)
+            scattered.Set(random.NextInt64(TiB), 1);
+        Assert.That(BytesAllocatedBy(() => scattered.Clone()), Is.LessThanOrEqualTo(36 << 10));
+        byte[] data = new byte[scattered.DataLength];
+        scattered.ReadData(0, data);
+        var loaded = new HierarchicalBitmap(TiB, 65536);
+        Assert.That(BytesAllocatedBy(() => loaded.WriteData(0, data, scattered)), Is.LessThanOrEqualTo(36 << 10));
+        Assert.That(loaded.Sha256(), Is.EqualTo(scattered.Sha256()));
+    }
+
+    [Test]
     public void Memory_follows_content()
     {
         HierarchicalBitmap? bitmap = null;
@@ -151,6 +228,13 @@ public sealed class HierarchicalBitmapTests
         long before = GC.GetAllocatedBytesForCurrentThread();
         action();
         return GC.GetAllocatedBytesForCurrentThread() - before;
+    }
+
+    private static NaiveBitmap Copy(NaiveBitmap naive)
+    {
+        var copy = new NaiveBitmap(naive.Size, naive.Granularity);
+        copy.Merge(naive);
+        return copy;
     }
 
     private static bool[] Bits(HierarchicalBitmap bitmap)

@@ -308,6 +308,44 @@ public sealed class NodeBitmapsTests
     }
 
     [Test]
+    public void A_thousand_bitmaps_of_one_history_cost_little_more_than_one()
+    {
+        const long size = 1L << 40;
+        var node = new NodeBitmaps(size);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 1000; i++)
+            node.Add($"b{i}", 65536);
+        long clean = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.That(clean / 1000, Is.LessThanOrEqualTo(1024));
+        var random = new Random(1);
+        for (int i = 0; i < 200; i++)
+            node.MarkWritten(random.NextInt64(size), 1);
+        before = GC.GetAllocatedBytesForCurrentThread();
+        Assert.That(node.List().Select(info => info.CountBytes).Distinct().Single(), Is.InRange(190 << 16, 200 << 16));
+        long dirty = GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.That(dirty / 1000, Is.LessThanOrEqualTo(40 << 10));
+    }
+
+    [Test]
+    public void A_job_that_looks_all_the_time_leaves_the_clients_bitmaps_exact()
+    {
+        var node = new NodeBitmaps(1 << 30);
+        DirtyBitmap job = node.AddAnonymous(65536);
+        DirtyBitmap[] clients = [node.Add("b0", 65536), node.Add("b1", 4096), node.Add("b2", 65536, disabled: true)];
+        for (int i = 0; i < 100; i++)
+        {
+            node.MarkWritten(i << 20, 1);
+            Assert.That(node.TakeDirtyArea(job, 0, 1 << 30, 65536, out long offset, out _), Is.True);
+            Assert.That(offset, Is.EqualTo(i << 20));
+            if (i == 49)
+                node.Disable(clients[1]);
+        }
+
+        Assert.That(clients.Select(node.CountDirtyBytes), Is.EqualTo([100 * 65536, 50 * 4096, 0]));
+        Assert.That(node.CountDirtyBytes(job), Is.Zero);
+    }
+
+    [Test]
     public void A_write_where_one_was_before_allocates_nothing()
     {
         var node = new NodeBitmaps(64 * MiB);
