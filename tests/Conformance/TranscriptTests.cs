@@ -62,11 +62,15 @@ public sealed partial class TranscriptTests
         return exchanges;
     }
 
-    /// <summary>Generated names hold a random number, and the space a file takes is the file system's affair.</summary>
-    private static string WithoutChance(string reply) => ActualSize().Replace(GeneratedName().Replace(reply, "#block"), "\"actual-size\":0");
+    /// <summary>Generated names hold a random number, the space a file takes is the file system's affair, and time goes on.</summary>
+    private static string WithoutChance(string reply) =>
+        SnapshotTime().Replace(ActualSize().Replace(GeneratedName().Replace(reply, "#block"), "\"actual-size\":0"), "\"$1\":0");
 
     [GeneratedRegex("#block[0-9]+")]
     private static partial Regex GeneratedName();
+
+    [GeneratedRegex("\"((date|vm-clock)-n?sec)\":[0-9]+")]
+    private static partial Regex SnapshotTime();
 
     [GeneratedRegex("\"actual-size\":[0-9]+")]
     private static partial Regex ActualSize();
