@@ -186,8 +186,8 @@ internal sealed class SnapshotChange
                     await ChangeAsync(entry.HostOffset, ClusterBytes, change).ConfigureAwait(false);
                     break;
                 case L2EntryKind.Compressed:
-                    (long start, int length) = entry.CompressedRange(_clusterBits);
-                    await ChangeAsync(start, length, change).ConfigureAwait(false);
+                    ClusterRun run = entry.CompressedClusters(_clusterBits);
+                    await ChangeAsync(run.First << _clusterBits, run.Count << _clusterBits, change).ConfigureAwait(false);
                     break;
                 default:
                     break;
