@@ -85,6 +85,7 @@ internal sealed class MonitorDaemon : IDisposable
         var chardevs = new CharCommands(Chardevs);
         QapiCommands.RegisterChar(table, chardevs);
         QapiCommands.RegisterMisc(table, Misc);
+        QapiCommands.RegisterDescriptor(table, new DescriptorCommands());
         var runState = new MachineRunState(events);
         QapiCommands.RegisterMachine(table, new MachineCommands(objects, runState));
         QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, runState));

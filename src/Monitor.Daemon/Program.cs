@@ -112,15 +112,22 @@ internal static class Program
         return 0;
     }
 
-    private static PidFile? Start(MonitorDaemon daemon, List<CommandLineOption> options, bool isBackground)
+    private static void Apply(StartUp startUp, List<CommandLineOption> options)
     {
-        var startUp = new StartUp(daemon, isBackground);
         foreach (CommandLineOption option in options)
         {
             startUp.Apply(option);
         }
+    }
+
+    private static PidFile? Start(MonitorDaemon daemon, List<CommandLineOption> options, bool isBackground)
+    {
+        var startUp = new StartUp(daemon, isBackground);
+        Apply(startUp, options.FindAll(option => option.Name == OptionName.AddFd));
+        Apply(startUp, options.FindAll(option => option.Name != OptionName.AddFd));
 
         NamedDescriptors.EndInheritance();
+        DescriptorSets.CloseInherited();
 
         try
         {

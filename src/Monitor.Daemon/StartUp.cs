@@ -54,12 +54,28 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
                 break;
             case OptionName.Qmp:
                 return new(AddQmpAsync(ChardevOption.ParseAddress($"compat_monitor{_monitors}", value)));
+            case OptionName.AddFd:
+                AddDescriptor(LegacyOptions.Parse(value, ""));
+                break;
             case OptionName.PidFile:
                 PidFilePath = value;
                 break;
         }
 
         return default;
+    }
+
+    private static void AddDescriptor(Dictionary<string, string> options)
+    {
+        LegacyOptions.CheckKnown(options, ["fd", "set", "opaque"]);
+        long descriptor = LegacyOptions.Number(options, "fd") ?? -1;
+        long set = LegacyOptions.Number(options, "set") ?? -1;
+        if (descriptor is < 0 or > int.MaxValue)
+        {
+            throw new QmpException("fd option is required and must be non-negative");
+        }
+
+        DescriptorSets.AddInherited((int)descriptor, set, options.GetValueOrDefault("opaque"));
     }
 
     private async Task<Chardev> AddChardevAsync(ChardevOption option)

@@ -13,7 +13,7 @@ internal sealed class SchemaReader
     private static readonly string[] _modules =
     [
         "common", "error", "control", "introspect", "sockets", "block-node", "block-driver", "bitmap", "job", "block-job", "export",
-        "transaction", "char", "crypto", "misc", "machine", "hmp",
+        "transaction", "char", "crypto", "misc", "descriptor", "machine", "hmp",
     ];
 
     private readonly Schema _schema;
@@ -121,12 +121,13 @@ internal sealed class SchemaReader
 
     private void ReadCommand(JsonElement entry)
     {
-        Allow(entry, "command", "doc", "data", "returns", "features", "action", "gen", "allow-oob", "lockless", "planned", "session");
+        Allow(entry, "command", "doc", "data", "returns", "features", "action", "gen", "allow-oob", "lockless", "planned", "session", "takes-session");
         CommandTraits traits = CommandTraits.None;
         traits |= IsPlanned(entry) ? CommandTraits.Planned : 0;
         traits |= Flag(entry, "session") ? CommandTraits.Session : 0;
         traits |= Flag(entry, "allow-oob") ? CommandTraits.AllowOob : 0;
         traits |= Flag(entry, "lockless") ? CommandTraits.Lockless : 0;
+        traits |= Flag(entry, "takes-session") ? CommandTraits.TakesSession : 0;
         traits |= entry.TryGetProperty("gen", out JsonElement gen) && !gen.GetBoolean() ? CommandTraits.HandWritten : 0;
         _schema.Commands.Add(new Command(
             _entryName,

@@ -1,3 +1,4 @@
+using Microsoft.Win32.SafeHandles;
 using Monitor.Qapi.Json;
 
 namespace Monitor.Qapi;
@@ -57,4 +58,11 @@ public interface IQmpSessionInfo
 {
     /// <summary>The monitor's id, as given to <c>--monitor id=</c>, or a generated one.</summary>
     string MonitorId { get; }
+
+    /// <summary>The descriptors that clients of that monitor have named.</summary>
+    DescriptorNames DescriptorNames { get; }
+
+    /// <summary>Takes the descriptor that came with the command under way, or with one before it that had no use for it.</summary>
+    /// <returns>The caller's from now on; <see langword="null"/> when none came.</returns>
+    SafeFileHandle? TakeDescriptor();
 }

@@ -12,6 +12,7 @@ internal static partial class Libc
 
     public const int MSG_DONTWAIT = 0x40;
     public const int MSG_NOSIGNAL = 0x4000;
+    public const int MSG_CMSG_CLOEXEC = 0x40000000;
 
     public const int O_RDONLY = 0;
     public const int O_WRONLY = 1;
@@ -31,6 +32,9 @@ internal static partial class Libc
     [LibraryImport(C, EntryPoint = "send", SetLastError = true)]
     public static partial nint Send(SafeSocketHandle socket, ref readonly byte bytes, nint length, int flags);
 
+    [LibraryImport(C, EntryPoint = "recvmsg", SetLastError = true)]
+    public static unsafe partial nint ReceiveMessage(SafeSocketHandle socket, MessageHeader* message, int flags);
+
     [LibraryImport(C, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Open(string path, int flags, uint mode);
 
@@ -45,6 +49,27 @@ internal static partial class Libc
 
     [LibraryImport(C, EntryPoint = "poll", SetLastError = true)]
     public static partial int Poll(ref PollDescriptor first, nuint count, int timeoutMilliseconds);
+
+    /// <summary>One piece of memory of a message (<c>struct iovec</c>).</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public unsafe struct IoVector
+    {
+        public byte* Base;
+        public nuint Length;
+    }
+
+    /// <summary>A message with what comes beside its bytes (<c>struct msghdr</c>, 64 bits).</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public unsafe struct MessageHeader
+    {
+        public byte* Name;
+        public uint NameLength;
+        public IoVector* Pieces;
+        public nuint PieceCount;
+        public byte* Control;
+        public nuint ControlLength;
+        public int Flags;
+    }
 
     /// <summary>One descriptor to wait for (<c>struct pollfd</c>); a negative one is skipped.</summary>
     [StructLayout(LayoutKind.Sequential)]

@@ -33,6 +33,9 @@ internal sealed class QmpRequest
     /// <summary>The reply in the making.</summary>
     public QmpReply Reply { get; }
 
+    /// <summary>The descriptors that had come when it was complete, for the command to take.</summary>
+    public ReceivedDescriptors? Descriptors { get; set; }
+
     /// <summary>Asks to overtake the commands before it (<c>exec-oob</c>).</summary>
     public bool IsOutOfBand { get; set; }
 
@@ -88,7 +91,8 @@ internal sealed class QmpRequest
     /// <exception cref="QmpException">The command's error.</exception>
     public void RunFirstTurn()
     {
-        var work = Command!.Handler(OpenArguments(), Reply);
+        DescriptorNames names = _session.DescriptorNames;
+        ValueTask work = names.IsEmpty ? Command!.Handler(OpenArguments(), Reply) : names.Run(() => Command!.Handler(OpenArguments(), Reply));
         if (work.IsCompleted)
         {
             work.GetAwaiter().GetResult();

@@ -80,7 +80,9 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
 
     private void RunSession(QmpSession session)
     {
+        DescriptorSets.ClientCame();
         session.Run();
+        DescriptorSets.ClientLeft();
         lock (_gate)
         {
             _sessions.Remove(session);

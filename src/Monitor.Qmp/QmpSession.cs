@@ -1,3 +1,4 @@
+using Microsoft.Win32.SafeHandles;
 using Monitor.Qapi.Json;
 using Gate = System.Threading.Monitor;
 
@@ -38,6 +39,12 @@ internal sealed class QmpSession : IQmpSessionInfo
 
     private QmpRequest _next;
 
+    private ReceivedDescriptors? _received;
+
+    private bool _isReceivedInUse;
+
+    private ReceivedDescriptors? _offered;
+
     private bool _isNegotiated;
 
     private bool _isSubscribed;
@@ -60,6 +67,7 @@ internal sealed class QmpSession : IQmpSessionInfo
         _dispatcher = dispatcher;
         _events = events;
         MonitorId = monitor.Id;
+        DescriptorNames = monitor.DescriptorNames;
         _name = $"session {number} of monitor '{monitor.Id}'";
         _output = new QmpOutput(transport, monitor.IsPretty);
         _next = new QmpRequest(this);
@@ -68,6 +76,12 @@ internal sealed class QmpSession : IQmpSessionInfo
 
     /// <inheritdoc/>
     public string MonitorId { get; }
+
+    /// <inheritdoc/>
+    public DescriptorNames DescriptorNames { get; }
+
+    /// <inheritdoc/>
+    public SafeFileHandle? TakeDescriptor() => _offered?.Take();
 
     /// <summary>Serves the client until it leaves or the session is stopped; the body of the session's thread.</summary>
     public void Run()
@@ -89,6 +103,7 @@ internal sealed class QmpSession : IQmpSessionInfo
         _events.Remove(_output);
         _output.Close(_patience);
         _transport.Dispose();
+        CloseDescriptors();
         DaemonLog.Info("Qmp", $"{_name} closed: {(_output.IsOverrun ? "too much output unread" : _endReason ?? "client left")}");
     }
 
@@ -142,6 +157,7 @@ internal sealed class QmpSession : IQmpSessionInfo
         byte[] buffer = new byte[ReceiveBytes];
         for (int length = _transport.Receive(buffer); length > 0; length = _transport.Receive(buffer))
         {
+            AdoptDescriptors();
             _output.BeginBatch();
             int position = 0;
             while (_endReason is null && _parser.TryRead(buffer.AsSpan(0, length), ref position, out string? error))
@@ -154,10 +170,37 @@ internal sealed class QmpSession : IQmpSessionInfo
         }
     }
 
+    /// <summary>New descriptors take the place of those that no command took; a request keeps those of its time until it has run.</summary>
+    private void AdoptDescriptors()
+    {
+        if (_transport.TakeDescriptors() is { } descriptors)
+        {
+            if (!_isReceivedInUse)
+            {
+                _received?.Dispose();
+            }
+
+            _received = descriptors;
+            _isReceivedInUse = false;
+        }
+    }
+
+    private void CloseDescriptors()
+    {
+        _received?.Dispose();
+        _offered?.Dispose();
+        foreach (QmpRequest request in _queue)
+        {
+            request.Descriptors?.Dispose();
+        }
+    }
+
     private void Take(string? error)
     {
         var request = _next;
         request.ParseError = error;
+        request.Descriptors = _received;
+        _isReceivedInUse = true;
         request.IsOutOfBand = _isOutOfBandEnabled && request.HasOutOfBandForm;
         bool isMine = request.IsOutOfBand || !TryQueue(request);
         if (isMine && Execute(request))
@@ -231,6 +274,12 @@ internal sealed class QmpSession : IQmpSessionInfo
 
     private bool Execute(QmpRequest request)
     {
+        if (!request.IsOutOfBand && request.Descriptors != _offered)
+        {
+            _offered?.Dispose();
+            _offered = request.Descriptors;
+        }
+
         try
         {
             request.Open(_isOutOfBandEnabled);

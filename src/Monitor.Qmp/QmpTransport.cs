@@ -10,9 +10,20 @@ internal abstract class QmpTransport : IDisposable
     /// <summary>Called once when the session has let go of it.</summary>
     public Action? Ended { get; set; }
 
+    /// <summary>The descriptors that came with what was received last.</summary>
+    protected ReceivedDescriptors? Descriptors { get; set; }
+
     /// <summary>Waits for bytes.</summary>
     /// <returns>How many came; 0 when the peer or we ended the connection.</returns>
     public abstract int Receive(Span<byte> buffer);
+
+    /// <summary>Takes the descriptors that came with what was received last; they belong to the end of it.</summary>
+    public ReceivedDescriptors? TakeDescriptors()
+    {
+        ReceivedDescriptors? taken = Descriptors;
+        Descriptors = null;
+        return taken;
+    }
 
     /// <summary>Sends what fits without waiting.</summary>
     /// <returns>How many bytes were taken; 0 when none fit; -1 when the connection is gone.</returns>
@@ -35,6 +46,7 @@ internal abstract class QmpTransport : IDisposable
     public void Dispose()
     {
         Close();
+        TakeDescriptors()?.Dispose();
         Ended?.Invoke();
     }
 

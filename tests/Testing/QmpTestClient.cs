@@ -81,6 +81,18 @@ public sealed class QmpTestClient : IDisposable
         return await NextReplyAsync();
     }
 
+    /// <summary>Sends text with open descriptors beside it and returns the next reply.</summary>
+    public async Task<JsonObject> SendRawAsync(string text, int[] descriptors)
+    {
+        if (descriptors.Length == 0)
+        {
+            return await SendRawAsync(text);
+        }
+
+        DescriptorSender.Send(_socket, Encoding.UTF8.GetBytes(text), descriptors);
+        return await NextReplyAsync();
+    }
+
     /// <summary>Sends text without waiting.</summary>
     public async Task PostAsync(string text) => await _socket.SendAsync(Encoding.UTF8.GetBytes(text));
 

@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block.Io;
 
 /// <summary>The block layer's own threads for calls that may block long: cold reads, fsync, fallocate, open, SEEK_DATA, O_DIRECT.</summary>
@@ -55,6 +57,11 @@ public static class BlockThreads
 
     private static void Queue(Action work)
     {
+        if (DescriptorNames.Current is { } names)
+        {
+            work = names.Bind(work);
+        }
+
         lock (s_gate)
         {
             s_work.Enqueue(work);

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Monitor.Qapi;
 
 namespace Monitor.Block.Io;
 
@@ -14,27 +15,37 @@ public sealed unsafe class PosixFile
     private const ushort RegularType = 0x8000;
 
     private readonly int _fd;
+    private readonly string? _setName;
     private bool _closed;
 
-    private PosixFile(int fd) => _fd = fd;
+    private PosixFile(int fd, string? setName = null)
+    {
+        _fd = fd;
+        _setName = setName;
+    }
 
     /// <summary>The descriptor's number; the same as long as this object lives.</summary>
     public int Descriptor => _fd;
 
     /// <summary>Opens a file with open(2), close-on-exec.</summary>
-    /// <param name="path">Relative to the working directory, or absolute.</param>
+    /// <param name="path">Relative to the working directory, or absolute, or the name of a descriptor set.</param>
     /// <param name="mode">What for.</param>
     /// <exception cref="BlockIoException">The system refuses.</exception>
+    /// <exception cref="QmpException">The descriptor set has none that fits.</exception>
     public static PosixFile Open(string path, FileOpenMode mode)
     {
-        int flags = Libc.O_CLOEXEC
-            | ((mode & FileOpenMode.Write) != 0 ? Libc.O_RDWR : Libc.O_RDONLY)
+        int flags = ((mode & FileOpenMode.Write) != 0 ? Libc.O_RDWR : Libc.O_RDONLY)
             | ((mode & FileOpenMode.Direct) != 0 ? Libc.O_DIRECT : 0)
             | ((mode & FileOpenMode.Create) != 0 ? Libc.O_CREAT : 0);
+        if (DescriptorSets.IsName(path))
+        {
+            return new(DescriptorSets.Open(path, flags, isTracked: true), path);
+        }
+
         int fd;
         do
         {
-            fd = Libc.Open(path, flags, 0x1a4);
+            fd = Libc.Open(path, flags | Libc.O_CLOEXEC, 0x1a4);
         }
         while (fd < 0 && Interrupted());
         return new PosixFile(Checked(fd));
@@ -46,7 +57,8 @@ public sealed unsafe class PosixFile
 
     /// <summary>Opens the same file once more, by identity and not by name, so that a rename meanwhile does not matter.</summary>
     /// <exception cref="BlockIoException">The system refuses.</exception>
-    public PosixFile OpenAgain(FileOpenMode mode) => Open($"/proc/self/fd/{_fd}", mode);
+    /// <exception cref="QmpException">It came from a descriptor set, which has none that fits.</exception>
+    public PosixFile OpenAgain(FileOpenMode mode) => Open(_setName ?? $"/proc/self/fd/{_fd}", mode);
 
     /// <summary>Makes this descriptor stand for the file that <paramref name="other"/> has open, and closes <paramref name="other"/>.</summary>
     /// <remarks>The kernel swaps both in one step, so calls under way on this descriptor finish on what they began with.</remarks>
@@ -217,6 +229,11 @@ public sealed unsafe class PosixFile
         if (!_closed)
         {
             _closed = true;
+            if (_setName is not null)
+            {
+                DescriptorSets.Release(_fd);
+            }
+
             _ = Libc.Close(_fd);
         }
     }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Monitor.Qapi;
 
 namespace Monitor.Daemon.CommandLine;
@@ -93,7 +92,7 @@ internal sealed record ChardevOption(string Id, ChardevBackend Backend)
                 },
                 ChardevBackendKind.File => new ChardevFileWrapper { Data = ReadFile(options, log, appends) },
                 ChardevBackendKind.Null => new ChardevCommonWrapper { Data = new() { Logfile = log, Logappend = appends } },
-                _ => new ChardevRingbufWrapper { Data = new() { Size = Number(options, "size"), Logfile = log, Logappend = appends } },
+                _ => new ChardevRingbufWrapper { Data = new() { Size = LegacyOptions.Number(options, "size"), Logfile = log, Logappend = appends } },
             },
         };
     }
@@ -118,7 +117,7 @@ internal sealed record ChardevOption(string Id, ChardevBackend Backend)
             Addr = ReadAddress(options),
             Server = isServer,
             Wait = isServer || options.ContainsKey("wait") ? LegacyOptions.Flag(options, "wait", true) : null,
-            Reconnect = Number(options, "reconnect"),
+            Reconnect = LegacyOptions.Number(options, "reconnect"),
             Logfile = log,
             Logappend = appends,
         };
@@ -150,20 +149,8 @@ internal sealed record ChardevOption(string Id, ChardevBackend Backend)
     {
         Host = host,
         Port = options.GetValueOrDefault("port") ?? throw new QmpException("chardev: socket: no port given"),
-        To = (ushort?)Number(options, "to"),
+        To = (ushort?)LegacyOptions.Number(options, "to"),
         Ipv4 = options.ContainsKey("ipv4") ? LegacyOptions.Flag(options, "ipv4", false) : null,
         Ipv6 = options.ContainsKey("ipv6") ? LegacyOptions.Flag(options, "ipv6", false) : null,
     };
-
-    private static long? Number(Dictionary<string, string> options, string key)
-    {
-        if (!options.TryGetValue(key, out string? text))
-        {
-            return null;
-        }
-
-        return long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long number)
-            ? number
-            : throw new QmpException($"Parameter '{key}' expects a number");
-    }
 }

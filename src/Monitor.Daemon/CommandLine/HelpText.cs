@@ -39,6 +39,9 @@ internal static class HelpText
                      make an object, as object-add does
 
         The process
+          --add-fd fd=NUMBER,set=ID[,opaque=NOTE]
+                     put an inherited descriptor into a set; /dev/fdset/ID opens it where a
+                     file name is asked for; counts before options that open files
           --pidfile PATH         write the process id to a file once started
           --log-level LEVEL      trace, debug, info (the default), warn or error; the log goes to stderr
           -T, --trace PATTERN    accepted for compatibility

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Monitor.Block;
 using Monitor.Qapi;
 
@@ -60,6 +61,20 @@ internal static class LegacyOptions
         "off" => false,
         _ => throw new QmpException($"Parameter '{key}' expects 'on' or 'off'"),
     };
+
+    /// <summary>A number.</summary>
+    /// <exception cref="QmpException">It is none.</exception>
+    public static long? Number(Dictionary<string, string> options, string key)
+    {
+        if (!options.TryGetValue(key, out string? text))
+        {
+            return null;
+        }
+
+        return long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number)
+            ? number
+            : throw new QmpException($"Parameter '{key}' expects a number");
+    }
 
     /// <summary>Refuses an id that is no identifier.</summary>
     /// <exception cref="QmpException">It is none.</exception>

@@ -10,6 +10,7 @@ internal enum OptionName
     Trace,
     Daemonize,
     LogLevel,
+    AddFd,
     Blockdev,
     Chardev,
     Export,

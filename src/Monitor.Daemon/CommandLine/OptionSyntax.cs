@@ -22,6 +22,7 @@ internal sealed record OptionSyntax(OptionName Name, string Word, char? Letter =
         new(OptionName.PidFile, "pidfile"),
         new(OptionName.Trace, "trace", 'T', IsEarly: true),
         new(OptionName.Version, "version", 'V', TakesValue: false, IsEarly: true),
+        new(OptionName.AddFd, "add-fd"),
         new(OptionName.LogLevel, "log-level", IsEarly: true),
         new(OptionName.Qmp, "qmp"),
     ];

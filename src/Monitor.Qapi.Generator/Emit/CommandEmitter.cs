@@ -37,6 +37,16 @@ internal sealed class CommandEmitter(Schema schema)
 
     private static string Method(Command command) => Names.Pascal(command.Name);
 
+    private static string Parameters(Command command) => Join(command, $"{command.Data} arguments", "IQmpSessionInfo session");
+
+    private static string Values(Command command) => Join(command, "arguments", "reply.Session");
+
+    private static string Join(Command command, string arguments, string session)
+    {
+        string[] parts = [.. command.Data is null ? Array.Empty<string>() : [arguments], .. command.Traits.HasFlag(CommandTraits.TakesSession) ? [session] : Array.Empty<string>()];
+        return string.Join(", ", parts);
+    }
+
     private string Result(Command command) => command.Returns is { } type ? $"ValueTask<{_syntax.Name(type)}>" : "ValueTask";
 
     private List<Command> Methods(string module) => [.. schema.Commands.Where(command => command.HasMethod && command.Module == module)];
@@ -50,7 +60,7 @@ internal sealed class CommandEmitter(Schema schema)
         foreach (Command command in Methods(module))
         {
             code.Summary($"<c>{command.Name}</c>: {command.Doc}");
-            code.Line($"{Result(command)} {Method(command)}Async({(command.Data is null ? "" : command.Data + " arguments")});").Line();
+            code.Line($"{Result(command)} {Method(command)}Async({Parameters(command)});").Line();
         }
 
         if (module == ActionModule)
@@ -68,7 +78,7 @@ internal sealed class CommandEmitter(Schema schema)
         {
             code.Open($"internal ValueTask Run{Method(command)}(QmpInputVisitor visitor, IQmpReply reply)");
             EmitReadArguments(code, command);
-            string call = $"commands.{Method(command)}Async({(command.Data is null ? "" : "arguments")})";
+            string call = $"commands.{Method(command)}Async({Values(command)})";
             if (command.Returns is { } returns)
             {
                 EmitReturn(code, command, returns, call);

@@ -45,4 +45,7 @@ internal enum CommandTraits
 
     /// <summary><c>lockless</c>: runs without the loop's lock.</summary>
     Lockless = 16,
+
+    /// <summary><c>takes-session</c>: its method is told which session asks.</summary>
+    TakesSession = 32,
 }

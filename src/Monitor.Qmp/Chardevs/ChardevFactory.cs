@@ -101,8 +101,13 @@ internal static class ChardevFactory
             return null;
         }
 
-        int end = isAppending == true ? Libc.O_APPEND : Libc.O_TRUNC;
-        SafeFileHandle file = TryOpen(path, Libc.O_WRONLY | Libc.O_CREAT | end)
+        int flags = Libc.O_WRONLY | Libc.O_CREAT | (isAppending == true ? Libc.O_APPEND : Libc.O_TRUNC);
+        if (DescriptorSets.IsName(path))
+        {
+            return new FileStream(new SafeFileHandle(DescriptorSets.Open(path, flags, isTracked: false), ownsHandle: true), FileAccess.Write, bufferSize: 0);
+        }
+
+        SafeFileHandle file = TryOpen(path, flags)
             ?? throw new QmpException($"Could not create '{path}': {Marshal.GetPInvokeErrorMessage(Marshal.GetLastPInvokeError())}");
         return new FileStream(file, FileAccess.Write, bufferSize: 0);
     }
@@ -112,7 +117,7 @@ internal static class ChardevFactory
 
     private static SafeFileHandle? TryOpen(string path, int flags)
     {
-        int descriptor = Libc.Open(path, flags | Libc.O_CLOEXEC, NewFileMode);
+        int descriptor = DescriptorSets.IsName(path) ? DescriptorSets.TryOpen(path, flags, isTracked: false) : Libc.Open(path, flags | Libc.O_CLOEXEC, NewFileMode);
         return descriptor < 0 ? null : new SafeFileHandle(descriptor, ownsHandle: true);
     }
 }

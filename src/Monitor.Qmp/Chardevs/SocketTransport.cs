@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace Monitor.Qmp;
 
@@ -16,8 +17,36 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
 
     private const int PeerCredentials = 17;
 
+    private const int PassedDescriptors = 1;
+
+    /// <summary>Descriptors that one message may bring, as in QEMU; the kernel closes further ones.</summary>
+    private const int MaximumDescriptors = 16;
+
+    /// <summary><c>struct cmsghdr</c>: a length of 8 bytes, level and type of 4 each.</summary>
+    private const int ControlHeaderBytes = 16;
+
     /// <inheritdoc/>
-    public override int Receive(Span<byte> buffer) => Math.Max(socket.Receive(buffer, SocketFlags.None, out _), 0);
+    public override unsafe int Receive(Span<byte> buffer)
+    {
+        Span<byte> control = stackalloc byte[ControlHeaderBytes + (MaximumDescriptors * sizeof(int))];
+        fixed (byte* start = buffer, controlStart = control)
+        {
+            var piece = new Libc.IoVector { Base = start, Length = (nuint)buffer.Length };
+            var message = new Libc.MessageHeader { Pieces = &piece, PieceCount = 1, Control = controlStart, ControlLength = (nuint)control.Length };
+            nint received;
+            do
+            {
+                received = Libc.ReceiveMessage(socket.SafeHandle, &message, Libc.MSG_CMSG_CLOEXEC);
+            }
+            while (received < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR);
+            if (message.ControlLength > ControlHeaderBytes)
+            {
+                Descriptors = ReadDescriptors(control[..(int)message.ControlLength]);
+            }
+
+            return (int)Math.Max(received, 0);
+        }
+    }
 
     /// <inheritdoc/>
     public override void EndReceiving() => Shutdown(SocketShutdown.Receive);
@@ -62,6 +91,24 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
 
     /// <inheritdoc/>
     protected override void Close() => socket.Dispose();
+
+    private static ReceivedDescriptors? ReadDescriptors(ReadOnlySpan<byte> control)
+    {
+        if (BinaryPrimitives.ReadInt32LittleEndian(control[8..]) != SocketLevel || BinaryPrimitives.ReadInt32LittleEndian(control[12..]) != PassedDescriptors)
+        {
+            return null;
+        }
+
+        int end = (int)BinaryPrimitives.ReadInt64LittleEndian(control);
+        ReadOnlySpan<int> numbers = MemoryMarshal.Cast<byte, int>(control[ControlHeaderBytes..end]);
+        var handles = new SafeFileHandle[numbers.Length];
+        for (int i = 0; i < handles.Length; i++)
+        {
+            handles[i] = new SafeFileHandle(numbers[i], ownsHandle: true);
+        }
+
+        return new ReceivedDescriptors(handles);
+    }
 
     private void Shutdown(SocketShutdown how)
     {

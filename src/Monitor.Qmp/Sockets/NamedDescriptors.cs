@@ -3,7 +3,7 @@ using System.Net.Sockets;
 
 namespace Monitor.Qmp;
 
-/// <summary>Open descriptors that clients name instead of an address: inherited ones by number, while the command line is read.</summary>
+/// <summary>Open descriptors that clients name instead of an address: those given to <c>getfd</c>, and while the command line is read inherited ones by number.</summary>
 /// <remarks>Numbers are the command line's alone: a client that could name any number could take the daemon's own files from it.</remarks>
 public static class NamedDescriptors
 {
@@ -13,11 +13,18 @@ public static class NamedDescriptors
     public static void EndInheritance() => s_isStarted = true;
 
     /// <summary>Takes a socket out.</summary>
-    /// <param name="name">A number while the command line is read.</param>
+    /// <param name="name">Given to <c>getfd</c>, or a number while the command line is read.</param>
     /// <returns>The caller's from now on, in blocking mode.</returns>
     /// <exception cref="QmpException">There is no such descriptor, or it is no socket.</exception>
     internal static Socket TakeSocket(string name)
     {
+        if (DescriptorNames.Current?.Take(name) is { } handle)
+        {
+            int descriptor = (int)handle.DangerousGetHandle();
+            handle.SetHandleAsInvalid();
+            return MakeSocket(descriptor, name);
+        }
+
         if (s_isStarted)
         {
             throw new QmpException($"File descriptor named '{name}' has not been found");
@@ -28,12 +35,21 @@ public static class NamedDescriptors
             throw new QmpException($"Unable to parse FD number {name}");
         }
 
+        return MakeSocket(number, name);
+    }
+
+    private static Socket MakeSocket(int descriptor, string name)
+    {
+        var handle = new SafeSocketHandle(descriptor, ownsHandle: true);
         try
         {
-            return new Socket(new SafeSocketHandle(number, ownsHandle: true)) { Blocking = true };
+            var socket = new Socket(handle) { Blocking = true };
+            socket.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Type);
+            return socket;
         }
         catch (SocketException)
         {
+            handle.Dispose();
             throw new QmpException($"File descriptor '{name}' is not a socket");
         }
     }

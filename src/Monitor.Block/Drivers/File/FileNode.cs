@@ -125,10 +125,10 @@ public sealed class FileNode : BlockNode
         {
             _reopened = _file.OpenAgain(_reopenedMode);
         }
-        catch (BlockIoException e)
+        catch (Exception e) when (e is BlockIoException or QmpException)
         {
             _lock?.Settle(_granted.Used, _granted.Unshared);
-            throw new QmpException($"Could not reopen file: {Describe(e)}");
+            throw e is BlockIoException refusal ? new QmpException($"Could not reopen file: {Describe(refusal)}") : e;
         }
     }
 
