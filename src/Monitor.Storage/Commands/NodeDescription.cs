@@ -57,6 +57,7 @@ internal static class NodeDescription
             BackingFilename = backing?.FileName,
             FullBackingFilename = backing is null ? null : FullName(backing.FileName, node.FindChild(BlockChildRole.Primary)!.Node.FileName),
             BackingFilenameFormat = backing?.Format,
+            Snapshots = format is Qcow2Node image && image.ListSnapshots() is { Count: > 0 } snapshots ? [.. snapshots] : null,
             BackingImage = flat || below is null ? null : DescribeImage(below, flat),
             FormatSpecific = node is Qcow2Node qcow2 ? Describe(qcow2) : null,
         };
@@ -118,7 +119,7 @@ internal static class NodeDescription
         node.FindChild(node.IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite)?.Node;
 
     /// <summary>The node whose layout a node shows: its own, or for filters and <c>raw</c> that of the node below.</summary>
-    private static BlockNode SkipTransparent(BlockNode node)
+    public static BlockNode SkipTransparent(BlockNode node)
     {
         while ((node.IsFilter || node.DriverName == "raw") && node.FindChild(BlockChildRole.Primary | BlockChildRole.Filtered) is { } child)
         {

@@ -47,6 +47,7 @@ public sealed class TransactionCommands(JobManager jobs, DaemonLifetime lifetime
             new BlockDirtyBitmapPopulateAction(jobs, action.BlockDirtyBitmapPopulate.Data, group),
         TransactionActionKind.BlockdevBackup => new BlockdevBackupAction(jobs, action.BlockdevBackup.Data, group),
         TransactionActionKind.BlockdevSnapshot => new BlockdevSnapshotAction(jobs, action.BlockdevSnapshot.Data),
+        TransactionActionKind.BlockdevSnapshotInternalSync => new BlockdevSnapshotInternalSyncAction(jobs, action.BlockdevSnapshotInternalSync.Data),
         TransactionActionKind.BlockdevSnapshotSync => new BlockdevSnapshotSyncAction(jobs, action.BlockdevSnapshotSync.Data),
         TransactionActionKind.DriveBackup => new DriveBackupAction(jobs, action.DriveBackup.Data, group),
         _ => throw new InvalidOperationException($"the schema has an action without a step: {action.Type.ToWire()}"),

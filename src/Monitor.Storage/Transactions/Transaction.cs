@@ -6,7 +6,8 @@ namespace Monitor.Storage.Transactions;
 /// <summary>Carries out several steps at one instant, or none of them.</summary>
 /// <remarks>
 /// <para>The idea: whatever may fail or take long comes before the instant (Open) or after it (Clean). In between, with the doors above the
-/// nodes closed, one turn prepares every step in memory and then commits them all, so nobody ever sees a half of it.</para>
+/// nodes closed, one turn prepares every step in memory and then commits them all, so nobody ever sees a half of it. What must reach
+/// the medium at the instant (Capture: an internal snapshot) is done right before that turn, and undone if the turn refuses.</para>
 /// <para>Example: disable b0, add b1. Doors close and the requests inside leave; b0 is disabled, b1 added; doors open. A guest write is
 /// recorded by b0 or by b1, never by neither and never by both.</para>
 /// <para>Cost: a single step that needs no instant closes no door and takes no gate.</para>
@@ -41,7 +42,7 @@ public sealed class Transaction
             using GraphChange? change = closesDoors || Any(step => step.HoldsGraph) ? await _graph.ChangeAsync() : null;
             using (closesDoors ? await _graph.DrainAsync(DrainedNodes()) : null)
             {
-                PrepareAll();
+                await CaptureAndPrepareAsync();
                 CommitAll();
             }
 
@@ -100,6 +101,28 @@ public sealed class Transaction
         while (--opened >= 0)
         {
             await _steps[opened].UndoOpenAsync();
+        }
+    }
+
+    private async ValueTask CaptureAndPrepareAsync()
+    {
+        foreach (TransactionStep step in _steps)
+        {
+            await step.CaptureAsync();
+        }
+
+        try
+        {
+            PrepareAll();
+        }
+        catch (QmpException)
+        {
+            for (int i = _steps.Count - 1; i >= 0; i--)
+            {
+                await _steps[i].UndoCaptureAsync();
+            }
+
+            throw;
         }
     }
 

@@ -5,9 +5,9 @@ namespace Monitor.Storage.Transactions;
 
 /// <summary>One action of a transaction as it is carried out; the wire's form of it is <see cref="TransactionAction"/>.</summary>
 /// <remarks>
-/// <see cref="Transaction"/> calls the phases in this order: Open of every step; (doors close); Prepare of every step; Commit of every
-/// step; (doors open); Proceed of every step; Clean of every step. If an Open or a Prepare throws, the prepared steps get Abort, last first, and the opened ones
-/// UndoOpen, last first; nothing else is called.
+/// <see cref="Transaction"/> calls the phases in this order: Open of every step; (doors close); Capture of every step; Prepare of every step;
+/// Commit of every step; (doors open); Proceed of every step; Clean of every step. If an Open or a Prepare throws, the prepared steps get
+/// Abort, last first, all get UndoCapture, last first, and the opened ones UndoOpen, last first; nothing else is called.
 /// </remarks>
 public abstract class TransactionStep
 {
@@ -32,6 +32,12 @@ public abstract class TransactionStep
 
     /// <summary>The nodes whose doors must be closed; asked after Open. Names that do not exist are left for Prepare to refuse.</summary>
     public virtual IEnumerable<BlockNode> DrainedNodes => [];
+
+    /// <summary>Does on the medium what must be done at the instant, behind closed doors. A failure is kept for <see cref="Prepare"/>. Resumes as turns.</summary>
+    public virtual ValueTask CaptureAsync() => default;
+
+    /// <summary>Undoes <see cref="CaptureAsync"/>, if it did something; the doors are still closed. Resumes as turns.</summary>
+    public virtual ValueTask UndoCaptureAsync() => default;
 
     /// <summary>Does the action in memory, such that <see cref="Abort"/> can undo it. Never waits.</summary>
     /// <exception cref="QmpException">It cannot be done; nothing was changed.</exception>

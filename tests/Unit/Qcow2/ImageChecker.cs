@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 
 namespace Unit.Qcow2;
 
-/// <summary>Counts an image's references independently of the driver, as <c>qemu-img check</c> does: images without snapshots, version 3.</summary>
+/// <summary>Counts an image's references independently of the driver, as <c>qemu-img check</c> does.</summary>
 internal sealed class ImageChecker
 {
     private const ulong OffsetMask = 0x00FF_FFFF_FFFF_FE00;
@@ -30,7 +30,7 @@ internal sealed class ImageChecker
 
     private void Run()
     {
-        int order = (int)U32(96);
+        int order = U32(4) >= 3 ? (int)U32(96) : 4;
         long tableOffset = (long)U64(48);
         int tableClusters = (int)U32(56);
         Refer(0, 1, "header");
@@ -47,15 +47,62 @@ internal sealed class ImageChecker
             }
         }
 
-        ReferGuestClusters((cluster) => Refcount(blocks, order, cluster));
+        ReferGuestClusters((long)U64(40), U32(36), cluster => Refcount(blocks, order, cluster));
+        foreach ((long l1, uint entries) in ReadSnapshotTable())
+        {
+            Refer(l1, entries * 8L, "snapshot L1 table");
+            ReferGuestClusters(l1, entries, refcount: null);
+        }
+
         Compare(blocks, order);
     }
 
-    private void ReferGuestClusters(Func<long, long> refcount)
+    /// <summary>What a snapshot shows, found without the driver; no backing file, nothing compressed.</summary>
+    public static byte[] ReadSnapshot(byte[] image, int index)
     {
-        for (long i = 0; i < U32(36); i++)
+        var checker = new ImageChecker(image);
+        (long l1, _) = checker.ReadSnapshotTable()[index];
+        byte[] content = new byte[checker.U64(24)];
+        for (int at = 0; at < content.Length; at += 1 << checker._clusterBits)
         {
-            ulong l1 = U64((long)U64(40) + (i * 8));
+            long table = (long)(checker.U64(l1 + (at >> ((2 * checker._clusterBits) - 3) << 3)) & OffsetMask);
+            ulong entry = table == 0 ? 0 : checker.U64(table + ((at >> checker._clusterBits << 3) & ((1 << checker._clusterBits) - 1)));
+            long host = (entry & 1) != 0 ? 0 : (long)(entry & OffsetMask);
+            int length = Math.Min(1 << checker._clusterBits, content.Length - at);
+            for (int i = 0; i < length && host != 0; i++)
+            {
+                content[at + i] = (byte)checker.Byte(host + i);
+            }
+        }
+
+        return content;
+    }
+
+    private List<(long L1, uint Entries)> ReadSnapshotTable()
+    {
+        var snapshots = new List<(long, uint)>();
+        long start = (long)U64(64);
+        long at = start;
+        for (uint i = 0; i < U32(60); i++)
+        {
+            at = (at + 7) & ~7L;
+            snapshots.Add(((long)U64(at), U32(at + 8)));
+            at += 40 + U32(at + 36) + (U32(at + 12) >> 16) + (U32(at + 12) & 0xFFFF);
+        }
+
+        if (snapshots.Count > 0)
+        {
+            Refer(start, at - start, "snapshot table");
+        }
+
+        return snapshots;
+    }
+
+    private void ReferGuestClusters(long l1Offset, uint entries, Func<long, long>? refcount)
+    {
+        for (long i = 0; i < entries; i++)
+        {
+            ulong l1 = U64(l1Offset + (i * 8));
             long table = (long)(l1 & OffsetMask);
             if (table == 0)
             {
@@ -63,7 +110,7 @@ internal sealed class ImageChecker
             }
 
             Refer(table, 1, $"L2 table {i}");
-            CheckCopied(l1, refcount(table >> _clusterBits), $"L1 entry {i}");
+            CheckCopied(l1, refcount?.Invoke(table >> _clusterBits), $"L1 entry {i}");
             for (long k = 0; k < 1 << (_clusterBits - 3); k++)
             {
                 ulong l2 = U64(table + (k * 8));
@@ -80,7 +127,7 @@ internal sealed class ImageChecker
                 }
 
                 Refer(cluster, 1, $"L2 entry {i}.{k}");
-                CheckCopied(l2, refcount(cluster >> _clusterBits), $"L2 entry {i}.{k}");
+                CheckCopied(l2, refcount?.Invoke(cluster >> _clusterBits), $"L2 entry {i}.{k}");
             }
         }
     }
@@ -97,9 +144,9 @@ internal sealed class ImageChecker
         }
     }
 
-    private void CheckCopied(ulong entry, long refcount, string what)
+    private void CheckCopied(ulong entry, long? refcount, string what)
     {
-        if (entry >> 63 != (refcount == 1 ? 1UL : 0))
+        if (refcount is not null && entry >> 63 != (refcount == 1 ? 1UL : 0))
         {
             Corruptions.Add($"{what}: copied flag {entry >> 63} but refcount {refcount}");
         }

@@ -120,6 +120,9 @@ internal sealed class ClusterMap
     /// <summary>Takes note that a slice was changed.</summary>
     public void MarkDirty(MetadataBlock slice) => _slices.MarkDirty(slice);
 
+    /// <summary>The active L1 table as it is now.</summary>
+    public ulong[] CopyL1() => [.. _l1];
+
     /// <summary>Writes changed slices.</summary>
     public ValueTask WriteSlicesAsync() => _slices.WriteDirtyAsync(_image.File, BlkdebugEvent.L2Update);
 
@@ -289,7 +292,8 @@ internal sealed class ClusterMap
         Volatile.Write(ref _dirtyTo, Math.Max(_dirtyTo, index));
     }
 
-    private static byte[] L1Bytes(ReadOnlySpan<ulong> entries)
+    /// <summary>Entries of a table as the image holds them.</summary>
+    public static byte[] L1Bytes(ReadOnlySpan<ulong> entries)
     {
         byte[] bytes = new byte[entries.Length * sizeof(ulong)];
         for (int i = 0; i < entries.Length; i++)

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
@@ -18,44 +19,61 @@ internal sealed class ImageMetadata
     /// <summary>Clusters that may wait for a flush before one is made for their sake.</summary>
     private const int RetiredLimit = 16384;
 
+    private readonly Qcow2CacheSizes _sizes;
+
     /// <summary>Takes over an image whose header was read and checked.</summary>
     public ImageMetadata(BlockNode node, Qcow2OpenImage image, Qcow2CacheSizes sizes, GracePeriods requests, bool passDiscards, IEventSink events)
     {
         File = image.File;
         Header = image.Header;
         PassesDiscards = passDiscards;
+        Corruption = new CorruptionReporter(node, Header, File, events);
+        Retired = new RetiredClusters(requests);
+        _sizes = sizes;
+        Adopt(image.L1, image.RefcountTable, image.Snapshots, image.SnapshotTableBytes);
+    }
+
+    /// <summary>Goes on with other tables, which the header points at already. The doors are closed and nothing has changed since.</summary>
+    [MemberNotNull(nameof(Clusters), nameof(Refcounts), nameof(Map), nameof(Snapshots))]
+    public void Adopt(ulong[] l1, ulong[] refcountTable, IReadOnlyList<Qcow2Snapshot> snapshots, long snapshotTableBytes)
+    {
         Qcow2Header header = Header.Header;
+        (Snapshots, SnapshotTableBytes) = (snapshots, snapshotTableBytes);
         Clusters = new MetadataClusters((int)header.ClusterBits);
         Clusters.Add(0, header.ClusterBytes, MetadataClusters.Header);
         Clusters.Add((long)header.L1Offset, header.L1Entries * (long)sizeof(ulong), MetadataClusters.ActiveL1);
         Clusters.Add((long)header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits, MetadataClusters.RefcountTable);
-        if (header.SnapshotCount > 0)
-        {
-            Clusters.Add((long)header.SnapshotsOffset, 1, MetadataClusters.SnapshotTable);
-        }
-
-        Corruption = new CorruptionReporter(node, Header, File, events);
-        Retired = new RetiredClusters(requests);
-        Refcounts = new Refcounts(File, Header, Clusters, Corruption, image.RefcountTable, sizes.RefcountBytes);
-        Map = new ClusterMap(this, image.L1, sizes.SliceBytes, sizes.L2Bytes);
+        Clusters.Add((long)header.SnapshotsOffset, snapshotTableBytes, MetadataClusters.SnapshotTable);
+        Clusters.AddInactiveL1(snapshots);
+        Refcounts = new Refcounts(File, Header, Clusters, Corruption, refcountTable, _sizes.RefcountBytes);
+        Map = new ClusterMap(this, l1, _sizes.SliceBytes, _sizes.L2Bytes);
     }
 
     /// <summary>Whether clusters that a guest discarded are discarded in the file too.</summary>
     public bool PassesDiscards { get; set; }
 
+    /// <summary>Whether clusters that a deleted snapshot leaves are discarded in the file too.</summary>
+    public bool PassesSnapshotDiscards { get; set; } = true;
+
     public ImageFile File { get; }
 
     public Qcow2HeaderCluster Header { get; }
 
-    public MetadataClusters Clusters { get; }
+    public MetadataClusters Clusters { get; private set; }
 
     public CorruptionReporter Corruption { get; }
 
     public RetiredClusters Retired { get; }
 
-    public Refcounts Refcounts { get; }
+    public Refcounts Refcounts { get; private set; }
 
-    public ClusterMap Map { get; }
+    public ClusterMap Map { get; private set; }
+
+    /// <summary>The snapshots in the image, oldest first.</summary>
+    public IReadOnlyList<Qcow2Snapshot> Snapshots { get; private set; }
+
+    /// <summary>Bytes of their table.</summary>
+    public long SnapshotTableBytes { get; private set; }
 
     /// <summary>The allocation lock: held for every change of the tables and for look-ups that must read them.</summary>
     public SemaphoreSlim Lock { get; } = new(1, 1);
@@ -160,7 +178,8 @@ internal sealed class ImageMetadata
         }
     }
 
-    private async ValueTask PassDiscardAsync(ClusterRun run)
+    /// <summary>Discards free clusters in the file; that it keeps their space is no failure.</summary>
+    public async ValueTask PassDiscardAsync(ClusterRun run)
     {
         int clusterBits = (int)Header.Header.ClusterBits;
         try

@@ -1,6 +1,10 @@
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>Which host clusters hold which of the image's own structures, so that damaged entries never lead a write into them.</summary>
+/// <remarks>
+/// Structures that come and go are kept by cluster. The L1 tables of snapshots, which may be many and large in a bad image, are kept as
+/// ranges, merged and sorted: a look-up costs a binary search.
+/// </remarks>
 /// <param name="clusterBits">Of the image.</param>
 internal sealed class MetadataClusters(int clusterBits)
 {
@@ -10,8 +14,10 @@ internal sealed class MetadataClusters(int clusterBits)
     public const string RefcountTable = "refcount table";
     public const string RefcountBlock = "refcount block";
     public const string SnapshotTable = "snapshot table";
+    public const string InactiveL1 = "inactive L1 table";
 
     private readonly Dictionary<long, string> _owners = [];
+    private readonly List<(long From, long To)> _inactiveL1 = [];
 
     /// <summary>Takes note of a structure.</summary>
     /// <param name="hostOffset">Its first byte.</param>
@@ -22,6 +28,24 @@ internal sealed class MetadataClusters(int clusterBits)
         for (long cluster = hostOffset >> clusterBits; cluster << clusterBits < hostOffset + bytes; cluster++)
         {
             _owners.TryAdd(cluster, owner);
+        }
+    }
+
+    /// <summary>Takes note of the snapshots' L1 tables; called once.</summary>
+    public void AddInactiveL1(IReadOnlyList<Qcow2Snapshot> snapshots)
+    {
+        foreach (Qcow2Snapshot snapshot in snapshots.OrderBy(snapshot => snapshot.L1Offset & Qcow2Format.OffsetMask))
+        {
+            long from = (long)(snapshot.L1Offset & Qcow2Format.OffsetMask);
+            long to = from + Math.Min(snapshot.L1Entries * (long)sizeof(ulong), Qcow2Format.MaximumL1Bytes);
+            if (_inactiveL1.Count > 0 && _inactiveL1[^1].To >= from)
+            {
+                _inactiveL1[^1] = (_inactiveL1[^1].From, Math.Max(_inactiveL1[^1].To, to));
+            }
+            else
+            {
+                _inactiveL1.Add((from, to));
+            }
         }
     }
 
@@ -45,6 +69,18 @@ internal sealed class MetadataClusters(int clusterBits)
             }
         }
 
-        return null;
+        return TouchesInactiveL1(hostOffset >> clusterBits << clusterBits, hostOffset + bytes) ? InactiveL1 : null;
+    }
+
+    private bool TouchesInactiveL1(long from, long to)
+    {
+        (int low, int high) = (0, _inactiveL1.Count);
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            (low, high) = _inactiveL1[middle].To <= from ? (middle + 1, high) : (low, middle);
+        }
+
+        return low < _inactiveL1.Count && _inactiveL1[low].From < to;
     }
 }

@@ -15,6 +15,7 @@ internal static class Qcow2Format
     public const long MaximumL1Bytes = 32 << 20;
     public const long MaximumRefcountTableBytes = 8 << 20;
     public const int MaximumSnapshots = 65536;
+    public const long MaximumSnapshotTableBytes = 1024L * MaximumSnapshots;
     public const int MaximumBackingNameBytes = 1023;
     public const int MaximumBackingFormatBytes = 15;
 

@@ -101,6 +101,11 @@ public sealed partial class Qcow2Node : FormatNode
             throw new BlockIoException(Errno.EINVAL, "The new size must be a multiple of 512");
         }
 
+        if (Version < 3 && _image.Snapshots.Count > 0)
+        {
+            throw new BlockIoException(Errno.ENOTSUP, "Can't resize a v2 image which has snapshots");
+        }
+
         long before = SizeBytes;
         if (sizeBytes < before)
         {

@@ -9,11 +9,12 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <param name="Header">Its first cluster.</param>
 /// <param name="L1">The active L1 table, in the machine's byte order.</param>
 /// <param name="RefcountTable">The refcount table, in the machine's byte order.</param>
-internal sealed record Qcow2OpenImage(ImageFile File, Qcow2HeaderCluster Header, ulong[] L1, ulong[] RefcountTable)
+/// <param name="Snapshots">The snapshot table.</param>
+/// <param name="SnapshotTableBytes">Its length.</param>
+internal sealed record Qcow2OpenImage(
+    ImageFile File, Qcow2HeaderCluster Header, ulong[] L1, ulong[] RefcountTable, List<Qcow2Snapshot> Snapshots, long SnapshotTableBytes)
 {
     private const ulong KnownFeatures = (ulong)(Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt | Qcow2IncompatibleFeatures.CompressionType);
-
-    private const long SnapshotEntryBytes = 40;
 
     /// <summary>Reads and checks.</summary>
     /// <param name="file">The image's file.</param>
@@ -34,7 +35,8 @@ internal sealed record Qcow2OpenImage(ImageFile File, Qcow2HeaderCluster Header,
         ulong[] table = !readOnly && (header.Incompatible & Qcow2IncompatibleFeatures.Dirty) != 0
             ? await RefcountRebuild.RunAsync(file, first, l1).ConfigureAwait(false)
             : await ReadTableAsync(file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3).ConfigureAwait(false);
-        return new Qcow2OpenImage(file, first, l1, table);
+        (List<Qcow2Snapshot> snapshots, long bytes) = await Qcow2SnapshotTable.ReadAsync(file, header).ConfigureAwait(false);
+        return new Qcow2OpenImage(file, first, l1, table, snapshots, bytes);
     }
 
     private static Qcow2Header ReadHeader(ReadOnlySpan<byte> start)
@@ -159,29 +161,45 @@ internal sealed record Qcow2OpenImage(ImageFile File, Qcow2HeaderCluster Header,
 
     private static void CheckTables(Qcow2Header header, long fileBytes)
     {
-        long refcountTableBytes = (long)header.RefcountTableClusters << (int)header.ClusterBits;
-        Check(refcountTableBytes <= Qcow2Format.MaximumRefcountTableBytes, "Reference count table too large");
-        Check(refcountTableBytes > 0, "Image does not contain a reference count table");
-        Check(IsTablePlace(header.RefcountTableOffset, refcountTableBytes, header, fileBytes), "Reference count table offset invalid");
-        Check(header.SnapshotCount <= Qcow2Format.MaximumSnapshots, "Snapshot table too large");
-        Check(
-            header.SnapshotCount == 0 || IsTablePlace(header.SnapshotsOffset, header.SnapshotCount * SnapshotEntryBytes, header, fileBytes),
-            "Snapshot table offset invalid");
-        Check(header.L1Entries * (long)sizeof(ulong) <= Qcow2Format.MaximumL1Bytes, "Active L1 table too large");
+        long refcountEntries = (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3;
+        CheckTable("Reference count table", header.RefcountTableOffset, refcountEntries, sizeof(ulong), Qcow2Format.MaximumRefcountTableBytes, header);
+        Check(refcountEntries > 0, "Image does not contain a reference count table");
+        CheckInside("Reference count table", header.RefcountTableOffset, header, fileBytes);
+        CheckTable(
+            "Snapshot table", header.SnapshotsOffset, header.SnapshotCount, Qcow2Snapshot.FixedBytes, (long)Qcow2Format.MaximumSnapshots * Qcow2Snapshot.FixedBytes, header);
+        CheckTable("Active L1 table", header.L1Offset, header.L1Entries, sizeof(ulong), Qcow2Format.MaximumL1Bytes, header);
         int tableShift = (int)(2 * header.ClusterBits) - 3;
         ulong neededEntries = (header.SizeBytes >> tableShift) + ((header.SizeBytes & ((1UL << tableShift) - 1)) != 0 ? 1UL : 0);
         Check(neededEntries <= int.MaxValue / sizeof(ulong), "Image is too big");
         Check(header.L1Entries >= neededEntries, "L1 table is too small");
-        Check(
-            header.L1Entries == 0 || IsTablePlace(header.L1Offset, header.L1Entries * (long)sizeof(ulong), header, fileBytes),
-            "Active L1 table offset invalid");
+        if (header.L1Entries > 0)
+        {
+            CheckInside("Active L1 table", header.L1Offset, header, fileBytes);
+        }
+
+        if (header.SnapshotCount > 0)
+        {
+            CheckInside("Snapshot table", header.SnapshotsOffset, header, fileBytes);
+        }
     }
 
-    private static bool IsTablePlace(ulong offset, long bytes, Qcow2Header header, long fileBytes) =>
-        (offset & ((ulong)header.ClusterBytes - 1)) == 0
-        && offset >= (ulong)header.ClusterBytes
-        && offset < (ulong)Qcow2Format.MaximumHostOffset - (ulong)bytes
-        && offset < (ulong)fileBytes;
+    /// <summary>Refuses a table that is too large, or whose place cannot be one.</summary>
+    /// <param name="name">What to call it, capitalised.</param>
+    /// <param name="offset">Its place.</param>
+    /// <param name="entries">Its entries.</param>
+    /// <param name="entryBytes">Bytes of an entry.</param>
+    /// <param name="maximumBytes">Bytes that it may have.</param>
+    /// <param name="header">The image's header.</param>
+    /// <exception cref="QmpException">It is not sound.</exception>
+    public static void CheckTable(string name, ulong offset, long entries, int entryBytes, long maximumBytes, Qcow2Header header)
+    {
+        Check(entries <= maximumBytes / entryBytes, $"{name} too large");
+        Check(offset <= (ulong)(long.MaxValue - (entries * entryBytes)) && (offset & ((ulong)header.ClusterBytes - 1)) == 0, $"{name} offset invalid");
+    }
+
+    /// <summary>A table that will be written must lie in the file, and not on the header.</summary>
+    private static void CheckInside(string name, ulong offset, Qcow2Header header, long fileBytes) =>
+        Check(offset >= (ulong)header.ClusterBytes && offset < (ulong)fileBytes && offset < (ulong)Qcow2Format.MaximumHostOffset, $"{name} offset invalid");
 
     private static void Check(bool sound, string otherwise)
     {
@@ -191,7 +209,8 @@ internal sealed record Qcow2OpenImage(ImageFile File, Qcow2HeaderCluster Header,
         }
     }
 
-    private static async ValueTask<ulong[]> ReadTableAsync(ImageFile file, ulong offset, long entries)
+    /// <summary>Reads a table of 64-bit entries into the machine's byte order.</summary>
+    public static async ValueTask<ulong[]> ReadTableAsync(ImageFile file, ulong offset, long entries)
     {
         byte[] bytes = new byte[entries * sizeof(ulong)];
         await file.ReadAsync((long)offset, bytes).ConfigureAwait(false);

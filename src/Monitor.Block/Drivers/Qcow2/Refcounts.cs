@@ -44,7 +44,7 @@ internal sealed partial class Refcounts
         _blockBits = _clusterBits + 3 - (int)header.Header.RefcountOrder;
         _width = new RefcountWidth((int)header.Header.RefcountOrder);
         _blocks = new MetadataCache(ClusterBytes, cacheBytes);
-        _freshStart = (file.SizeBytes + ClusterBytes - 1) >> _clusterBits;
+        _freshStart = FileClusters;
         foreach (ulong entry in table)
         {
             long offset = (long)(entry & Qcow2Format.OffsetMask);
@@ -61,6 +61,8 @@ internal sealed partial class Refcounts
     private int ClusterBytes => 1 << _clusterBits;
 
     private int EntriesPerBlock => 1 << _blockBits;
+
+    private long FileClusters => (_file.SizeBytes + ClusterBytes - 1) >> _clusterBits;
 
     /// <summary>Takes the next free clusters, refcount 1.</summary>
     /// <param name="wanted">How many, at least 1.</param>
@@ -124,6 +126,12 @@ internal sealed partial class Refcounts
             _tableDirty = false;
         }
     }
+
+    /// <summary>The table as it is now.</summary>
+    public ulong[] CopyTable() => [.. _table];
+
+    /// <summary>Takes note that others have written behind everything in use.</summary>
+    public void ForgetFresh() => _freshStart = Math.Max(_freshStart, FileClusters);
 
     private async ValueTask<ClusterRun> AllocateAsync(long least, long most)
     {
