@@ -27,6 +27,7 @@ public static class Errno
     public const int ENOMEDIUM = 123;
     public const int EOPNOTSUPP = 95;
     public const int ENOTSUP = EOPNOTSUPP;
+    public const int ETIMEDOUT = 110;
     public const int ECANCELED = 125;
     public const int ESHUTDOWN = 108;
 #pragma warning restore CS1591

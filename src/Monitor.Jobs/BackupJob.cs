@@ -1,7 +1,8 @@
 using Monitor.Block;
 using Monitor.Block.Bitmaps;
+using Monitor.Block.Copy;
+using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Io;
-using Monitor.Jobs.Copy;
 using Monitor.Jobs.Filters;
 using Monitor.Qapi;
 using BlockPermission = Monitor.Block.BlockPermission;
@@ -189,7 +190,7 @@ public sealed class BackupJob : BlockJob
             _filter.Bitmaps.MergeContent(_toCopy, _bitmap!.CopyContent());
         }
 
-        _copy = new BlockCopy(_options.Source, _options.Target, _toCopy, Progress, _options.Perf?.MaxChunk ?? 0)
+        _copy = new BlockCopy(SourceDoor.Root!, TargetDoor.Root!, _toCopy, Progress.Advance, _options.Perf?.MaxChunk ?? 0)
         {
             SkipZeroes = _options.TargetIsZero,
             WriteFlags = _options.Compress ? BlockWriteFlags.Compressed : BlockWriteFlags.None,

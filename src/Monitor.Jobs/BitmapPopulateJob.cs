@@ -1,6 +1,6 @@
 using Monitor.Block;
 using Monitor.Block.Bitmaps;
-using Monitor.Jobs.Copy;
+using Monitor.Block.Copy;
 using Monitor.Qapi;
 using BlockPermission = Monitor.Block.BlockPermission;
 

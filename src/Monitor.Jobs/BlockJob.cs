@@ -1,4 +1,5 @@
 using Monitor.Block;
+using Monitor.Block.Copy;
 using Monitor.Block.Io;
 using Monitor.Jobs.Copy;
 using Monitor.Qapi;

@@ -1,8 +1,8 @@
 using System.Numerics;
 using Monitor.Block;
 using Monitor.Block.Bitmaps;
+using Monitor.Block.Copy;
 using Monitor.Block.Io;
-using Monitor.Jobs.Copy;
 using Monitor.Jobs.Filters;
 using Monitor.Qapi;
 using BlockPermission = Monitor.Block.BlockPermission;
@@ -254,7 +254,7 @@ public sealed class MirrorJob : BlockJob
             ? (uint)_options.GranularityBytes
             : NodeBitmaps.DefaultGranularity(_target.ClusterSizeBytes);
         _dirty = _source.Bitmaps.AddAnonymous(granularity);
-        _copy = new BlockCopy(_source, _target, _dirty, Progress, _options.BufferSizeBytes)
+        _copy = new BlockCopy(SourceDoor.Root!, TargetDoor.Root!, _dirty, Progress.Advance, _options.BufferSizeBytes)
         {
             ZeroFlags = _options.Unmap ? BlockWriteFlags.MayUnmap : BlockWriteFlags.None,
         };

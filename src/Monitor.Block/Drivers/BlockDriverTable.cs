@@ -19,6 +19,8 @@ internal static class BlockDriverTable
         BlockdevDriver.Qcow2 => new Qcow2Driver(),
         BlockdevDriver.NullCo or BlockdevDriver.NullAio => new NullDriver(),
         BlockdevDriver.Blkdebug => new BlkdebugDriver(),
+        BlockdevDriver.CopyBeforeWrite => new CopyBeforeWriteDriver(),
+        BlockdevDriver.SnapshotAccess => new SnapshotAccessDriver(),
         BlockdevDriver.Throttle => new ThrottleDriver(),
         _ => throw new QmpException($"Unknown driver '{driver.ToWire()}'"),
     };

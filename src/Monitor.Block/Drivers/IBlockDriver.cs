@@ -11,6 +11,9 @@ internal interface IBlockDriver
     /// <summary>What the options say of the backing node; <see langword="null"/> if nothing, or the driver has none.</summary>
     BlockdevRefOrNull? Backing(BlockdevOptions options) => null;
 
+    /// <summary>Whether options of an open node may change at all.</summary>
+    bool SupportsReopen => true;
+
     /// <summary>Refuses changes of options that an open node cannot follow.</summary>
     /// <param name="before">The options it was opened with.</param>
     /// <param name="after">The options it is to have.</param>

@@ -52,6 +52,7 @@ public sealed class BlockReopen
         }
 
         IBlockDriver driver = BlockDriverTable.Get(options.Driver);
+        CheckSupported(driver, node);
         driver.CheckReopen(before, options);
         _nodes.RemoveAll(planned => planned.Node == node);
         var reopen = new NodeReopen(node, options);
@@ -133,6 +134,7 @@ public sealed class BlockReopen
                 BlockNode child = edge.Node;
                 if (child.InheritsFrom == _nodes[i].Node && child.Definition is not null && Find(child) is null)
                 {
+                    CheckSupported(BlockDriverTable.Get(child.Definition.Driver), child);
                     _nodes.Add(new NodeReopen(child, child.Definition));
                 }
             }
@@ -223,6 +225,14 @@ public sealed class BlockReopen
         foreach (NodeReopen reopen in _nodes)
         {
             reopen.Conclude();
+        }
+    }
+
+    private static void CheckSupported(IBlockDriver driver, BlockNode node)
+    {
+        if (!driver.SupportsReopen)
+        {
+            throw new QmpException($"Block format '{node.DriverName}' used by node '{node.NodeName}' does not support reopening files");
         }
     }
 

@@ -83,14 +83,17 @@ internal sealed class PermissionUpdate
     {
         var used = BlockPermission.None;
         var shared = BlockPermission.All;
-        foreach (BlockChild edge in node.Parents)
+        // Newest first, as in QEMU: it decides which of several conflicts is named.
+        for (int i = node.Parents.Count - 1; i >= 0; i--)
         {
+            BlockChild edge = node.Parents[i];
             (BlockPermission edgeUsed, BlockPermission edgeShared) = Of(edge);
-            foreach (BlockChild other in node.Parents)
+            for (int j = node.Parents.Count - 1; j >= 0; j--)
             {
+                BlockChild other = node.Parents[j];
                 if (other != edge)
                 {
-                    CheckConflict(node, edge, edgeUsed, other, Of(other).Shared);
+                    CheckConflict(node, other, Of(other).Used, edge, edgeShared);
                 }
             }
 

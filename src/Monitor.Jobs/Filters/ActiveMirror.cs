@@ -1,6 +1,6 @@
 using Monitor.Block;
 using Monitor.Block.Bitmaps;
-using Monitor.Jobs.Copy;
+using Monitor.Block.Copy;
 
 namespace Monitor.Jobs.Filters;
 

@@ -1,6 +1,7 @@
 using Monitor.Block;
 using Monitor.Block.Bitmaps;
 using Monitor.Block.Drivers.File;
+using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Drivers.Null;
 using Monitor.Block.Drivers.Qcow2;
 using Monitor.Qapi;
@@ -50,7 +51,7 @@ internal static class NodeDescription
         {
             Filename = node.FileName,
             Format = node.DriverName,
-            DirtyFlag = format is NullNode ? null : false,
+            DirtyFlag = format is NullNode or SnapshotAccessNode ? null : false,
             ActualSize = ActualSize(node),
             VirtualSize = (node.SizeBytes + SectorBytes - 1) & -SectorBytes,
             ClusterSize = format.ClusterSizeBytes > 0 ? format.ClusterSizeBytes : null,

@@ -1,14 +1,23 @@
-namespace Monitor.Jobs.Copy;
+namespace Monitor.Block.Copy;
 
 /// <summary>A range that one operation has to itself; made and ended by <see cref="InFlightRanges"/>.</summary>
-internal sealed class RangeClaim(long offset, long length)
+public sealed class RangeClaim
 {
     private TaskCompletionSource? _ended;
 
-    public long Offset { get; } = offset;
+    internal RangeClaim(long offset, long length)
+    {
+        Offset = offset;
+        Length = length;
+    }
 
-    public long Length { get; } = length;
+    /// <summary>First byte.</summary>
+    public long Offset { get; }
 
+    /// <summary>Bytes.</summary>
+    public long Length { get; }
+
+    /// <summary>Behind the last byte.</summary>
     public long End => Offset + Length;
 
     /// <summary>Completes when the claim ends; asked for under the owner's lock, so that it costs nothing where nobody waits.</summary>

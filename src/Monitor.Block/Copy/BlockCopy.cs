@@ -1,8 +1,7 @@
-using Monitor.Block;
 using Monitor.Block.Bitmaps;
 using Monitor.Block.Io;
 
-namespace Monitor.Jobs.Copy;
+namespace Monitor.Block.Copy;
 
 /// <summary>Moves bytes from one node to another, led by a bitmap of what is still to be copied. All copying of all jobs goes through here.</summary>
 /// <remarks>
@@ -14,7 +13,7 @@ namespace Monitor.Jobs.Copy;
 /// found the bit set, claimed the cluster and copied it itself.</para>
 /// <para>The caller is inside every door it needs. Cost: a read, a write, two short locks and a bitmap lookup per chunk.</para>
 /// </remarks>
-internal sealed class BlockCopy
+public sealed class BlockCopy
 {
     /// <summary>The smallest cluster, and what is assumed of a target that has none.</summary>
     public const int DefaultClusterSize = 64 << 10;
@@ -26,11 +25,11 @@ internal sealed class BlockCopy
     private const long LookAhead = 64 << 20;
 
     private readonly Lock _lock = new();
-    private readonly BlockNode _source;
-    private readonly BlockNode _target;
+    private readonly BlockChild _source;
+    private readonly BlockChild _target;
     private readonly NodeBitmaps _bitmaps;
     private readonly DirtyBitmap _dirty;
-    private readonly JobProgress _progress;
+    private readonly Action<long>? _copied;
     private readonly long _sizeBytes;
     private readonly int _unit;
     private readonly int _chunk;
@@ -39,19 +38,19 @@ internal sealed class BlockCopy
     private long _zeroTo;
 
     /// <summary>Makes a copier; nothing is copied yet.</summary>
-    /// <param name="source">Read from.</param>
-    /// <param name="target">Written to.</param>
+    /// <param name="source">The edge to the node that is read.</param>
+    /// <param name="target">The edge to the node that is written.</param>
     /// <param name="dirty">What is to be copied; its granularity is the unit of copying.</param>
-    /// <param name="progress">Told of every byte copied.</param>
+    /// <param name="copied">Told of bytes copied.</param>
     /// <param name="maximumChunkBytes">Most bytes copied at once; 0 leaves it to us.</param>
-    public BlockCopy(BlockNode source, BlockNode target, DirtyBitmap dirty, JobProgress progress, long maximumChunkBytes = 0)
+    public BlockCopy(BlockChild source, BlockChild target, DirtyBitmap dirty, Action<long>? copied = null, long maximumChunkBytes = 0)
     {
         _source = source;
         _target = target;
         _bitmaps = dirty.Owner;
         _dirty = dirty;
-        _progress = progress;
-        _sizeBytes = source.SizeBytes;
+        _copied = copied;
+        _sizeBytes = source.Node.SizeBytes;
         _unit = (int)dirty.Granularity;
         long limit = maximumChunkBytes > 0 ? Math.Min(maximumChunkBytes, MaximumChunk) : MaximumChunk;
         _chunk = (int)Math.Max(_unit, limit / _unit * _unit);
@@ -124,13 +123,24 @@ internal sealed class BlockCopy
         long start = offset & -(long)_unit;
         long end = Math.Min(AlignUp(offset + length, _unit), _sizeBytes);
 
-        // In this order: a copier claims the range before it clears the bits.
-        if (!_bitmaps.NextDirtyArea(_dirty, start, end, _unit, out _, out _) && !InFlight.Overlaps(start, end - start))
-        {
-            return default;
-        }
+        return IsCopied(start, end - start) ? default : CopyBeforeWriteLaterAsync(start, end);
+    }
 
-        return CopyBeforeWriteLaterAsync(start, end);
+    /// <summary>Whether a range is known to need no copying any more; a claim tells for sure.</summary>
+    public bool IsCopied(long offset, long length)
+    {
+        // A clean bit means "copied" unless a copy is under way. One that was, and failed since, has made the bit dirty again.
+        int releases = InFlight.Releases;
+        return !_bitmaps.NextDirtyArea(_dirty, offset, offset + length, _unit, out _, out _)
+            && !InFlight.Overlaps(offset, length)
+            && InFlight.Releases == releases;
+    }
+
+    /// <summary>Claims the units that a range touches.</summary>
+    public ValueTask<RangeClaim> ClaimAsync(long offset, long length)
+    {
+        long start = offset & -(long)_unit;
+        return InFlight.ClaimAsync(start, Math.Min(AlignUp(offset + length, _unit), _sizeBytes) - start);
     }
 
     /// <summary>What a reader of the source sees from <paramref name="offset"/> on; a map that cannot be read counts as data, and the read will tell.</summary>
@@ -141,7 +151,7 @@ internal sealed class BlockCopy
     {
         try
         {
-            return await BlockStatusWalk.StatusAsync(_source, offset, length, basis).ConfigureAwait(false);
+            return await BlockStatusWalk.StatusAsync(_source.Node, offset, length, basis).ConfigureAwait(false);
         }
         catch (BlockIoException)
         {
@@ -152,9 +162,7 @@ internal sealed class BlockCopy
     /// <summary>Makes a range dirty: it is to be copied. Claims it, for an active mirror relies on what it saw clean staying so.</summary>
     public async ValueTask MarkAsync(long offset, long length)
     {
-        long start = offset & -(long)_unit;
-        long end = Math.Min(AlignUp(offset + length, _unit), _sizeBytes);
-        RangeClaim claim = await InFlight.ClaimAsync(start, end - start).ConfigureAwait(false);
+        RangeClaim claim = await ClaimAsync(offset, length).ConfigureAwait(false);
         _bitmaps.SetDirty(_dirty, offset, length);
         InFlight.Release(claim);
     }
@@ -243,7 +251,7 @@ internal sealed class BlockCopy
         CopyOutcome outcome = await CopyRunsAsync(offset, offset + length).ConfigureAwait(false);
         if (outcome.Succeeded)
         {
-            _progress.Advance(length);
+            _copied?.Invoke(length);
         }
         else
         {
@@ -290,16 +298,21 @@ internal sealed class BlockCopy
     {
         try
         {
-            await _source.ReadAsync(offset, buffer).ConfigureAwait(false);
+            await _source.Node.ReadAsync(offset, buffer).ConfigureAwait(false);
         }
         catch (BlockIoException e)
         {
             return CopyOutcome.ReadFailed(e);
         }
 
+        if (offset + buffer.Length > _target.Node.SizeBytes)
+        {
+            return CopyOutcome.WriteFailed(new BlockIoException(Errno.EIO));
+        }
+
         try
         {
-            await _target.WriteAsync(offset, buffer, WriteFlags).ConfigureAwait(false);
+            await _target.Node.WriteAsync(offset, buffer, WriteFlags).ConfigureAwait(false);
             return default;
         }
         catch (BlockIoException e)
@@ -315,9 +328,14 @@ internal sealed class BlockCopy
             return CopyOutcome.Zeroed;
         }
 
+        if (offset + length > _target.Node.SizeBytes)
+        {
+            return CopyOutcome.WriteFailed(new BlockIoException(Errno.EIO));
+        }
+
         try
         {
-            await _target.WriteZeroesAsync(offset, length, ZeroFlags).ConfigureAwait(false);
+            await _target.Node.WriteZeroesAsync(offset, length, ZeroFlags).ConfigureAwait(false);
             return CopyOutcome.Zeroed;
         }
         catch (BlockIoException e)

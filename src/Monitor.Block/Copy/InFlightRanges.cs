@@ -1,10 +1,14 @@
-namespace Monitor.Jobs.Copy;
+namespace Monitor.Block.Copy;
 
 /// <summary>The ranges under way: two operations never work on overlapping ones. A short list, since few are under way at once.</summary>
-internal sealed class InFlightRanges
+public sealed class InFlightRanges
 {
     private readonly Lock _lock = new();
     private readonly List<RangeClaim> _claims = [];
+    private int _releases;
+
+    /// <summary>How many claims have ended.</summary>
+    public int Releases => Volatile.Read(ref _releases);
 
     /// <summary>Claims a range if no claim overlaps it.</summary>
     /// <param name="offset">First byte.</param>
@@ -68,6 +72,7 @@ internal sealed class InFlightRanges
         lock (_lock)
         {
             _claims.Remove(claim);
+            _releases++;
             claim.SetEnded();
         }
     }
