@@ -39,6 +39,7 @@ public sealed class FleecingTests
         }
 
         await qmp.ExecuteAsync("quit");
+        await daemon.WaitForExitAsync();
         Assert.That(Tool.Run("qemu-img", "check", $"{dir}/disk"), Does.Contain("No errors were found"));
     }
 
@@ -59,6 +60,7 @@ public sealed class FleecingTests
         JsonNode nodes = await qmp.ExecuteAsync("query-named-block-nodes", """{"flat": true}""");
         Assert.That(nodes.AsArray().Select(node => (string?)node!["node-name"]), Does.Contain("cbw"));
         await qmp.ExecuteAsync("quit");
+        await daemon.WaitForExitAsync();
     }
 
     private static async Task StartAsync(QmpTestClient qmp, string dir)

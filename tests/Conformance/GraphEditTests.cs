@@ -36,6 +36,7 @@ public sealed class GraphEditTests
         JsonNode exports = await qmp.ExecuteAsync("query-block-exports");
         Assert.That((string?)exports[0]!["node-name"], Is.EqualTo($"o{Passes}"));
         await qmp.ExecuteAsync("quit");
+        await daemon.WaitForExitAsync();
         Assert.That(Tool.Run("qemu-img", "check", $"{dir}/o{Passes}"), Does.Contain("No errors were found"));
     }
 
