@@ -4,6 +4,7 @@ using Monitor.Qapi;
 using Monitor.Qmp;
 using Monitor.Storage;
 using Monitor.Storage.Commands;
+using Monitor.Storage.Drives;
 using Monitor.Storage.Exports;
 using Monitor.Storage.Objects;
 
@@ -23,11 +24,14 @@ internal sealed class MonitorDaemon : IDisposable
         _graph = new BlockGraph(Loop, events);
         var jobs = new JobManager(_graph);
         var objects = new ObjectStore(_graph.ThrottleGroups);
-        _exports = new ExportManager(_graph, objects);
-        Lifetime = new DaemonLifetime(_exports, jobs);
-        BlockNodes = new BlockNodeCommands(jobs, objects, Lifetime);
+        RunState = new MachineRunState(events);
+        Devices = new DeviceManager(new DriveManager(_graph, RunState));
+        _exports = new ExportManager(_graph, objects, Devices);
+        Lifetime = new DaemonLifetime(_exports, jobs, Devices.Drives);
+        BlockNodes = new BlockNodeCommands(jobs, objects, Lifetime, Devices.Drives);
+        Qdev = new QdevCommands(Devices, Lifetime);
         Exports = new ExportCommands(_graph, _exports, Lifetime);
-        Misc = new MiscCommands(objects);
+        Misc = new MiscCommands(objects, Devices);
         Server = new QmpServer(new QmpDispatcher(MakeTable(jobs, objects, events), Loop), events);
     }
 
@@ -48,6 +52,15 @@ internal sealed class MonitorDaemon : IDisposable
 
     /// <summary>What <c>--nbd-server</c> and <c>--export</c> call.</summary>
     public ExportCommands Exports { get; }
+
+    /// <summary>What <c>--drive</c> and <c>--device</c> call.</summary>
+    public QdevCommands Qdev { get; }
+
+    /// <summary>The guest devices and their drives.</summary>
+    public DeviceManager Devices { get; }
+
+    /// <summary>What <c>stop</c> and <c>cont</c> set.</summary>
+    public MachineRunState RunState { get; }
 
     /// <summary>What <c>--object</c> calls.</summary>
     public MiscCommands Misc { get; }
@@ -86,9 +99,9 @@ internal sealed class MonitorDaemon : IDisposable
         QapiCommands.RegisterChar(table, chardevs);
         QapiCommands.RegisterMisc(table, Misc);
         QapiCommands.RegisterDescriptor(table, new DescriptorCommands());
-        var runState = new MachineRunState(events);
-        QapiCommands.RegisterMachine(table, new MachineCommands(objects, runState));
-        QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, runState));
+        QapiCommands.RegisterMachine(table, new MachineCommands(objects, RunState));
+        Qdev.Register(table);
+        QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, RunState, Qdev, Devices));
         IntrospectCommands.Register(table);
         return table;
     }

@@ -114,7 +114,7 @@ internal static class Program
 
     private static void Apply(StartUp startUp, List<CommandLineOption> options)
     {
-        foreach (CommandLineOption option in options)
+        foreach (CommandLineOption option in StartUp.InOrder(options))
         {
             startUp.Apply(option);
         }
@@ -125,6 +125,8 @@ internal static class Program
         var startUp = new StartUp(daemon, isBackground);
         Apply(startUp, options.FindAll(option => option.Name == OptionName.AddFd));
         Apply(startUp, options.FindAll(option => option.Name != OptionName.AddFd));
+
+        startUp.Finish();
 
         NamedDescriptors.EndInheritance();
         DescriptorSets.CloseInherited();

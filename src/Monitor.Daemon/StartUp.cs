@@ -2,6 +2,7 @@ using Monitor.Daemon.CommandLine;
 using Monitor.Qapi;
 using Monitor.Qapi.Keyval;
 using Monitor.Qmp;
+using Monitor.Storage;
 using Monitor.Storage.Commands;
 
 namespace Monitor.Daemon;
@@ -15,6 +16,31 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
 
     /// <summary>The path that <c>--pidfile</c> gave, if any.</summary>
     public string? PidFilePath { get; private set; }
+
+    /// <summary>The options in the order in which they are carried out: devices after all that they may use, the rest as given.</summary>
+    public static IEnumerable<CommandLineOption> InOrder(List<CommandLineOption> options)
+    {
+        int last = options.FindLastIndex(option => option.Name is OptionName.Drive or OptionName.Blockdev or OptionName.Object);
+        IEnumerable<CommandLineOption> early = options.Take(last + 1);
+        return early.Where(option => option.Name == OptionName.Snapshot)
+            .Concat(early.Where(option => option.Name is not (OptionName.Device or OptionName.Snapshot)))
+            .Concat(early.Where(option => option.Name == OptionName.Device))
+            .Concat(options.Skip(last + 1));
+    }
+
+    /// <summary>Does what is left when all options were carried out.</summary>
+    /// <exception cref="CommandLineException">It cannot be done.</exception>
+    public void Finish()
+    {
+        try
+        {
+            daemon.Loop.RunAsync(async () => await daemon.Qdev.AddAwaitedDevicesAsync()).GetAwaiter().GetResult();
+        }
+        catch (QmpException e)
+        {
+            throw new CommandLineException(e.Message);
+        }
+    }
 
     /// <summary>Carries out one option.</summary>
     /// <exception cref="CommandLineException">It cannot be done.</exception>
@@ -41,6 +67,19 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         {
             case OptionName.Blockdev:
                 return daemon.BlockNodes.BlockdevAddAsync(BlockdevOptions.Read(KeyvalParser.Parse(value, "driver"), null));
+            case OptionName.Drive:
+                return daemon.Qdev.AddDriveAtStartAsync(value);
+            case OptionName.Device:
+                return daemon.Qdev.AddAtStartAsync(value);
+            case OptionName.Snapshot:
+                daemon.Devices.Drives.DiscardsWrites = true;
+                break;
+            case OptionName.Paused:
+                daemon.RunState.Begin(RunState.Prelaunch);
+                break;
+            case OptionName.Incoming:
+                BeginIncoming(value);
+                break;
             case OptionName.Object:
                 return daemon.Misc.ObjectAddAsync(ObjectOptions.Read(KeyvalParser.Parse(value, "qom-type"), null));
             case OptionName.NbdServer:
@@ -76,6 +115,16 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         }
 
         DescriptorSets.AddInherited((int)descriptor, set, options.GetValueOrDefault("opaque"));
+    }
+
+    private void BeginIncoming(string address)
+    {
+        if (address != "defer")
+        {
+            throw new QmpException("only 'defer' is supported: nothing migrates here");
+        }
+
+        daemon.RunState.Begin(RunState.Inmigrate);
     }
 
     private async Task<Chardev> AddChardevAsync(ChardevOption option)

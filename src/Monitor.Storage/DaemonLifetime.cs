@@ -1,6 +1,7 @@
 using Monitor.Block;
 using Monitor.Jobs;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 using Monitor.Storage.Exports;
 
 namespace Monitor.Storage;
@@ -8,7 +9,8 @@ namespace Monitor.Storage;
 /// <summary>The one orderly end, whether a client asked for it or a signal. Its methods are turns.</summary>
 /// <param name="exports">Closed first, so that no guest write is under way.</param>
 /// <param name="jobs">Cancelled by force then.</param>
-public sealed class DaemonLifetime(ExportManager exports, JobManager jobs)
+/// <param name="drives">Let go of at last; their parked requests fail at first.</param>
+public sealed class DaemonLifetime(ExportManager exports, JobManager jobs, DriveManager drives)
 {
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private Task? _ending;
@@ -36,8 +38,10 @@ public sealed class DaemonLifetime(ExportManager exports, JobManager jobs)
         DaemonLog.Info("Daemon", $"ending: {reason}");
         try
         {
+            drives.AbandonParked();
             await exports.CloseAllAsync();
             await jobs.CancelAllAsync();
+            await drives.CloseAllAsync();
         }
         finally
         {

@@ -10,12 +10,15 @@ namespace Conformance;
 /// A transcript is a file of lines: a request as it goes over the wire (<c>$DIR</c> is the run's own directory), <c>//</c> and a
 /// comment, <c>&gt; STATUS</c> to wait until some job reaches a status, <c>! COMMAND</c> to run a tool first, or <c>^ MODE PATH</c> to send
 /// an open file with the next request (<c>r</c>, <c>w</c>, <c>rw</c>, a bound <c>socket</c>, a <c>connected</c> one). The first line may name
-/// the program that answers for QEMU, when the storage daemon lacks the commands: <c># oracle PROGRAM ARGUMENTS</c>.
+/// the program that answers for QEMU, when the storage daemon lacks the commands: <c># oracle PROGRAM ARGUMENTS</c>. Behind it
+/// <c># before COMMAND</c> is run before the daemons start, and <c># with ARGUMENTS</c> is given to both.
 /// </remarks>
 public sealed partial class TranscriptTests
 {
     private const string DefaultOracle = "qemu-storage-daemon";
     private const string OracleMark = "# oracle ";
+    private const string BeforeMark = "# before ";
+    private const string WithMark = "# with ";
 
     public static IEnumerable<string> Transcripts() =>
         Directory.EnumerateFiles(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts"), "*.txt").Select(f => Path.GetFileName(f)).Order();
@@ -39,13 +42,19 @@ public sealed partial class TranscriptTests
     private static async Task<List<(string Request, string Reply)>> ReplayAsync(string program, string[] lines, params string[] arguments)
     {
         using var directory = new TemporaryDirectory();
-        await using DaemonProcess daemon = DaemonProcess.Start(program, directory, arguments);
+        lines = [.. lines.Select(line => line.Replace("$DIR", directory.Path, StringComparison.Ordinal))];
+        foreach (string line in lines.Where(line => line.StartsWith(BeforeMark, StringComparison.Ordinal)))
+        {
+            Tool.Run("bash", "-ec", line[BeforeMark.Length..]);
+        }
+
+        IEnumerable<string> common = lines.Where(line => line.StartsWith(WithMark, StringComparison.Ordinal)).SelectMany(line => line[WithMark.Length..].Split(' '));
+        await using DaemonProcess daemon = DaemonProcess.Start(program, directory, [.. arguments, .. common]);
         using QmpTestClient qmp = await daemon.ConnectAsync();
         using var openFiles = new OpenFiles();
         var exchanges = new List<(string, string)>();
-        foreach (string line in lines)
+        foreach (string text in lines)
         {
-            string text = line.Replace("$DIR", directory.Path, StringComparison.Ordinal);
             if (text.StartsWith("> ", StringComparison.Ordinal))
             {
                 await qmp.WaitEventAsync("JOB_STATUS_CHANGE", data => (string?)data["status"] == text[2..]);
@@ -59,10 +68,10 @@ public sealed partial class TranscriptTests
                 string[] words = text.Split(' ');
                 openFiles.Open(words[1], words[2]);
             }
-            else if (text.Length > 0 && !text.StartsWith("//", StringComparison.Ordinal) && !text.StartsWith(OracleMark, StringComparison.Ordinal))
+            else if (text.Length > 0 && !text.StartsWith("//", StringComparison.Ordinal) && text[0] != '#')
             {
                 JsonObject reply = await qmp.SendRawAsync(text + "\r\n", openFiles.TakeNew());
-                exchanges.Add((line, WithoutChance(reply.ToJsonString().Replace(directory.Path, "$DIR", StringComparison.Ordinal))));
+                exchanges.Add((text, WithoutChance(reply.ToJsonString().Replace(directory.Path, "$DIR", StringComparison.Ordinal))));
             }
         }
 

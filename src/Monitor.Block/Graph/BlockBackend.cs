@@ -10,11 +10,10 @@ namespace Monitor.Block;
 /// <para>A job's copy is one operation: it uses <see cref="TryEnter"/> on every door it needs before its first read, works on
 /// <see cref="Node"/> directly, and calls <see cref="Exit"/> after its last write.</para>
 /// </remarks>
-public sealed class BlockBackend : IBlockParent
+public sealed partial class BlockBackend : IBlockParent
 {
     private const int Closed = 1 << 30;
 
-    private readonly string _description;
     private int _state;
     private int _closings;
     private BlockChild? _root;
@@ -23,10 +22,16 @@ public sealed class BlockBackend : IBlockParent
 
     /// <summary>Makes a backend without a node; <see cref="BlockGraph.AttachRoot"/> gives it one.</summary>
     /// <param name="description">How error texts name it: <c>an unnamed block device</c>, <c>block device 'd'</c>.</param>
-    public BlockBackend(string description = "an unnamed block device") => _description = description;
+    public BlockBackend(string description = "an unnamed block device") => Description = description;
 
     /// <inheritdoc/>
-    public string Description => _description;
+    public string Description { get; set; }
+
+    /// <summary>The name of the drive that it is; empty for all others. Given by <see cref="BlockGraph.SetName"/>.</summary>
+    public string Name { get; internal set; } = "";
+
+    /// <summary>Whether there is a node. A drive may have none; its requests fail with ENOMEDIUM then.</summary>
+    public bool HasMedium => _root is not null;
 
     /// <summary>The edge to the node, if there is one.</summary>
     public BlockChild? Root
@@ -39,10 +44,10 @@ public sealed class BlockBackend : IBlockParent
     public BlockNode Node => _root!.Node;
 
     /// <summary>The guest-visible length in bytes.</summary>
-    public long SizeBytes => Node.SizeBytes;
+    public long SizeBytes => _root?.Node.SizeBytes ?? 0;
 
     /// <summary>Whether writes are refused: the node is read-only or the edge has no write permission.</summary>
-    public bool IsReadOnly => Node.IsReadOnly || (_root!.Used & BlockPermission.Write) == 0;
+    public bool IsReadOnly => _root is not { } root || root.Node.IsReadOnly || (root.Used & BlockPermission.Write) == 0;
 
     /// <summary>Called as a turn when the door closes (true) for the first time and opens (false) for the last.</summary>
     public Action<bool>? DrainedChanged { get; set; }
@@ -85,16 +90,19 @@ public sealed class BlockBackend : IBlockParent
     /// <summary>Reads through the door. The range must lie within the size.</summary>
     /// <exception cref="BlockIoException">Out of range (EIO), or the medium failed.</exception>
     public ValueTask ReadAsync(long offset, Memory<byte> buffer) =>
-        TryEnter() ? ReadInside(offset, buffer) : ReadLaterAsync(offset, buffer);
+        Policy is null ? ReadOnceAsync(offset, buffer) : GovernAsync(BlockRequest.Read(offset, buffer));
 
     /// <summary>Writes through the door. The range must lie within the size.</summary>
     /// <exception cref="BlockIoException">Out of range (EIO), read-only (EPERM), or the medium failed.</exception>
     public ValueTask WriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags = BlockWriteFlags.None) =>
-        TryEnter() ? WriteInside(offset, buffer, flags) : WriteLaterAsync(offset, buffer, flags);
+        Policy is null ? WriteOnceAsync(offset, buffer, flags) : GovernAsync(BlockRequest.Write(offset, buffer, flags));
 
     /// <summary>Makes a range read as zeroes, through the door.</summary>
     /// <exception cref="BlockIoException">Out of range (EIO), read-only (EPERM), not cheap with NoFallback (ENOTSUP), or the medium failed.</exception>
-    public async ValueTask WriteZeroesAsync(long offset, long length, BlockWriteFlags flags = BlockWriteFlags.None)
+    public ValueTask WriteZeroesAsync(long offset, long length, BlockWriteFlags flags = BlockWriteFlags.None) =>
+        Policy is null ? WriteZeroesOnceAsync(offset, length, flags) : GovernAsync(BlockRequest.WriteZeroes(offset, length, flags));
+
+    private async ValueTask WriteZeroesOnceAsync(long offset, long length, BlockWriteFlags flags)
     {
         await EnterAsync().ConfigureAwait(false);
         Admit(BlockRequestKind.Write, offset, length);
@@ -113,7 +121,10 @@ public sealed class BlockBackend : IBlockParent
 
     /// <summary>Says that a range is of no more use, through the door.</summary>
     /// <exception cref="BlockIoException">Out of range (EIO), read-only (EPERM), or the medium failed.</exception>
-    public async ValueTask DiscardAsync(long offset, long length)
+    public ValueTask DiscardAsync(long offset, long length) =>
+        Policy is null ? DiscardOnceAsync(offset, length) : GovernAsync(BlockRequest.Discard(offset, length));
+
+    private async ValueTask DiscardOnceAsync(long offset, long length)
     {
         await EnterAsync().ConfigureAwait(false);
         Admit(BlockRequestKind.Unmap, offset, length);
@@ -132,9 +143,12 @@ public sealed class BlockBackend : IBlockParent
 
     /// <summary>Makes every acknowledged write durable.</summary>
     /// <exception cref="BlockIoException">The medium failed.</exception>
-    public async ValueTask FlushAsync()
+    public ValueTask FlushAsync() => Policy is null ? FlushOnceAsync() : GovernAsync(BlockRequest.Flush);
+
+    private async ValueTask FlushOnceAsync()
     {
         await EnterAsync().ConfigureAwait(false);
+        Admit(BlockRequestKind.Flush, 0, 0);
         long started = BlockStatistics.Now;
         bool succeeded = false;
         try
@@ -157,7 +171,7 @@ public sealed class BlockBackend : IBlockParent
         {
             if (!IsInside(offset, length))
             {
-                throw new BlockIoException(Errno.EIO);
+                throw new BlockIoException(HasMedium ? Errno.EIO : Errno.ENOMEDIUM);
             }
 
             return await BlockStatusWalk.StatusAsync(Node, offset, length).ConfigureAwait(false);
@@ -200,20 +214,30 @@ public sealed class BlockBackend : IBlockParent
         }
     }
 
-    private bool IsInside(long offset, long length) => offset >= 0 && length >= 0 && offset <= Node.SizeBytes - length;
+    private bool IsInside(long offset, long length) => _root is { } root && offset >= 0 && length >= 0 && offset <= root.Node.SizeBytes - length;
 
     /// <summary>Turns a request that came in away again if it cannot be served.</summary>
     private void Admit(BlockRequestKind kind, long offset, long length)
     {
-        bool isInside = IsInside(offset, length);
-        if (isInside && (kind == BlockRequestKind.Read || !IsReadOnly))
+        int errno = Refusal(kind, offset, length);
+        if (errno == 0)
         {
             return;
         }
 
-        Node.Statistics.CountInvalid(kind);
+        _root?.Node.Statistics.CountInvalid(kind);
         Exit();
-        throw new BlockIoException(isInside ? Errno.EPERM : Errno.EIO);
+        throw new BlockIoException(errno);
+    }
+
+    /// <summary>Why a request cannot be served; 0 if it can.</summary>
+    private int Refusal(BlockRequestKind kind, long offset, long length)
+    {
+        bool isInside = IsInside(offset, length);
+        return isInside && (kind is BlockRequestKind.Read or BlockRequestKind.Flush || !IsReadOnly) ? 0
+            : isInside ? Errno.EPERM
+            : HasMedium ? Errno.EIO
+            : Errno.ENOMEDIUM;
     }
 
     /// <summary>Counts a request and lets it out.</summary>
@@ -266,6 +290,12 @@ public sealed class BlockBackend : IBlockParent
         }
         while (!TryEnter());
     }
+
+    private ValueTask ReadOnceAsync(long offset, Memory<byte> buffer) =>
+        TryEnter() ? ReadInside(offset, buffer) : ReadLaterAsync(offset, buffer);
+
+    private ValueTask WriteOnceAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags) =>
+        TryEnter() ? WriteInside(offset, buffer, flags) : WriteLaterAsync(offset, buffer, flags);
 
     private async ValueTask ReadLaterAsync(long offset, Memory<byte> buffer)
     {

@@ -10,7 +10,7 @@ namespace Monitor.Block;
 /// Who changes the graph holds a <see cref="GraphChange"/> from the last check to the edit. Edges below a node that serves I/O
 /// change only while that node is drained. A failed edit leaves the graph exactly as it was.
 /// </remarks>
-public sealed class BlockGraph
+public sealed partial class BlockGraph
 {
     private readonly Dictionary<string, BlockNode> _nodes = [];
     private readonly List<BlockNode> _order = [];
@@ -54,15 +54,21 @@ public sealed class BlockGraph
 
     /// <summary>The node of that name.</summary>
     /// <exception cref="QmpException">There is none; the text for commands that take <c>device</c> or <c>node</c> alike.</exception>
-    public BlockNode GetDeviceOrNode(string name) =>
-        Find(name) ?? throw new QmpException($"Cannot find device='{name}' nor node-name='{name}'");
+    public BlockNode GetDeviceOrNode(string name) => Lookup(name, name);
 
     /// <summary>The node that a command means which takes a drive's name and a node's name.</summary>
-    /// <param name="device">The drive's name; there are no drives.</param>
-    /// <param name="nodeName">The node's name.</param>
-    /// <exception cref="QmpException">There is neither.</exception>
-    public BlockNode Lookup(string? device, string? nodeName) =>
-        (nodeName is null ? null : Find(nodeName)) ?? throw new QmpException($"Cannot find device='{device}' nor node-name='{nodeName}'");
+    /// <param name="device">The drive's name, if any.</param>
+    /// <param name="nodeName">The node's name, if any.</param>
+    /// <exception cref="QmpException">There is neither, or the drive has no medium.</exception>
+    public BlockNode Lookup(string? device, string? nodeName)
+    {
+        if (device is not null && FindDrive(device) is { } drive)
+        {
+            return drive.HasMedium ? drive.Node : throw new QmpException($"Device '{device}' has no medium");
+        }
+
+        return (nodeName is null ? null : Find(nodeName)) ?? throw new QmpException($"Cannot find device='{device}' nor node-name='{nodeName}'");
+    }
 
     /// <summary>Waits for the right to change the graph; first come, first served.</summary>
     public ValueTask<GraphChange> ChangeAsync() => _gate.EnterAsync();
@@ -73,6 +79,11 @@ public sealed class BlockGraph
     {
         AssertTurn();
         NodeName.Check(nodeName);
+        if (_drives.ContainsKey(nodeName))
+        {
+            throw new QmpException($"node-name={nodeName} is conflicting with a device id");
+        }
+
         if (_nodes.ContainsKey(nodeName) || !_reserved.Add(nodeName))
         {
             throw new QmpException($"Duplicate nodes with node-name='{nodeName}'");

@@ -1,4 +1,5 @@
 using Monitor.Qapi;
+using Monitor.Storage;
 
 namespace Monitor.Daemon.CommandLine;
 

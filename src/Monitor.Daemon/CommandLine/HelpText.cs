@@ -35,6 +35,11 @@ internal static class HelpText
                      start the NBD server
           --export [type=]nbd,id=ID,node-name=NAME[,name=EXPORT][,writable=on|off]
                      export a node, as block-export-add does
+          --drive [file=]PATH,if=none,id=ID[,format=FORMAT][,node-name=NAME][,cache=MODE][,...]
+                     make a drive: a named user of a node, as a machine has it
+          --device MODEL,id=ID,drive=DRIVE-OR-NODE[,bus=BUS][,...]
+                     make a guest device, as device_add does
+          --snapshot throw away at the end what is written to drives
           --object [qom-type=]TYPE,id=ID[,...]
                      make an object, as object-add does
 
@@ -44,6 +49,8 @@ internal static class HelpText
                      file name is asked for; counts before options that open files
           --pidfile PATH         write the process id to a file once started
           --log-level LEVEL      trace, debug, info (the default), warn or error; the log goes to stderr
+          -S, --paused           begin in the state prelaunch; cont ends it
+          --incoming defer       begin in the state inmigrate
           -T, --trace PATTERN    accepted for compatibility
           --daemonize            return when all sockets listen, and go on in the background
           -h, --help             print this and end

@@ -37,7 +37,7 @@ internal enum CommandTraits
     /// <summary><c>session</c>: the session itself answers it.</summary>
     Session = 2,
 
-    /// <summary><c>gen: false</c>: Monitor.Qapi answers it by hand-written code.</summary>
+    /// <summary><c>gen: false</c>: answered by hand-written code.</summary>
     HandWritten = 4,
 
     /// <summary><c>allow-oob</c>.</summary>

@@ -1,6 +1,7 @@
 using Monitor.Block;
 using Monitor.Jobs;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 using BlockPermission = Monitor.Qapi.BlockPermission;
 using GraphPermission = Monitor.Block.BlockPermission;
 
@@ -25,10 +26,15 @@ internal sealed class BlockGraphDescription
     {
     }
 
-    /// <summary>Describes all nodes and their users.</summary>
-    public static XDbgBlockGraph Describe(JobManager jobs)
+    /// <summary>Describes all nodes and their users; drives too that have no node.</summary>
+    public static XDbgBlockGraph Describe(JobManager jobs, IReadOnlyList<Drive> drives)
     {
         var description = new BlockGraphDescription();
+        foreach (Drive drive in drives)
+        {
+            description.AddDrive(drive);
+        }
+
         foreach (BlockNode node in jobs.Graph.Nodes)
         {
             description.AddUsers(node, jobs);
@@ -44,11 +50,20 @@ internal sealed class BlockGraphDescription
         return new XDbgBlockGraph { Nodes = description._vertices, Edges = description._edges };
     }
 
+    private void AddDrive(Drive drive)
+    {
+        AddVertex(drive.Backend, XDbgBlockGraphNodeType.BlockBackend, drive.Name);
+        if (drive.Backend.Root is { } root)
+        {
+            AddEdge(drive.Backend, root);
+        }
+    }
+
     private void AddUsers(BlockNode node, JobManager jobs)
     {
         foreach (BlockChild edge in node.Parents)
         {
-            if (edge.Parent is BlockBackend door)
+            if (edge.Parent is BlockBackend { Policy: not Drive } door)
             {
                 BlockJob? job = jobs.FindOwner(door);
                 object user = job is null ? door : job;

@@ -1,6 +1,7 @@
 using Monitor.Block;
 using Monitor.Jobs;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 using Monitor.Storage.Images;
 using Monitor.Storage.Objects;
 using Monitor.Storage.Transactions;
@@ -12,12 +13,22 @@ namespace Monitor.Storage.Commands;
 /// <param name="jobs">All jobs; knows the graph.</param>
 /// <param name="objects">The iothreads.</param>
 /// <param name="lifetime">Whether the daemon still takes work.</param>
-public sealed partial class BlockNodeCommands(JobManager jobs, ObjectStore objects, DaemonLifetime lifetime) : IBlockNodeCommands
+/// <param name="drives">All drives.</param>
+public sealed partial class BlockNodeCommands(JobManager jobs, ObjectStore objects, DaemonLifetime lifetime, DriveManager drives) : IBlockNodeCommands
 {
     private BlockGraph Graph => jobs.Graph;
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<BlockInfo>> QueryBlockAsync() => new([]);
+    public ValueTask<IReadOnlyList<BlockInfo>> QueryBlockAsync()
+    {
+        var found = new List<BlockInfo>(drives.All.Count);
+        foreach (Drive drive in drives.All)
+        {
+            found.Add(DriveDescription.Describe(drive));
+        }
+
+        return new(found);
+    }
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<BlockDeviceInfo>> QueryNamedBlockNodesAsync(QueryNamedBlockNodesArguments arguments)
@@ -43,12 +54,19 @@ public sealed partial class BlockNodeCommands(JobManager jobs, ObjectStore objec
                 figures.Add(BlockStatisticsDescription.Describe(node));
             }
         }
+        else
+        {
+            foreach (Drive drive in drives.All)
+            {
+                figures.Add(BlockStatisticsDescription.Describe(drive));
+            }
+        }
 
         return new(figures);
     }
 
     /// <inheritdoc/>
-    public ValueTask<XDbgBlockGraph> XDebugQueryBlockGraphAsync() => new(BlockGraphDescription.Describe(jobs));
+    public ValueTask<XDbgBlockGraph> XDebugQueryBlockGraphAsync() => new(BlockGraphDescription.Describe(jobs, drives.All));
 
     /// <inheritdoc/>
     public ValueTask BlockSetWriteThresholdAsync(BlockSetWriteThresholdArguments arguments)
@@ -106,6 +124,10 @@ public sealed partial class BlockNodeCommands(JobManager jobs, ObjectStore objec
         ImageJob.Start(jobs, JobType.Create, arguments.JobId, () => new ValueTask(Graph.Loop.RunAsync(() => ImageCreation.CreateAsync(Graph, options))));
         return default;
     }
+
+    /// <summary>Refuses a node that a job copies or an overlay reads.</summary>
+    /// <exception cref="QmpException">One does.</exception>
+    internal void CheckNoJobUses(BlockNode node) => OperationBlockers.Check(jobs, node);
 
     private void CheckUnused(BlockNode node)
     {

@@ -1,6 +1,7 @@
 using Monitor.Block;
 using Monitor.Block.Drivers.File;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 
 namespace Monitor.Storage.Commands;
 
@@ -16,10 +17,27 @@ internal static class BlockStatisticsDescription
         Parent = DataChild(node) is { } below ? Describe(below) : null,
     };
 
+    /// <summary>A drive, its medium and all below.</summary>
+    public static BlockStats Describe(Drive drive)
+    {
+        BlockNode? node = drive.Backend.HasMedium ? drive.Backend.Node : null;
+        return new BlockStats
+        {
+            Device = drive.Name,
+            Qdev = drive.Device?.QdevName,
+            NodeName = node?.NodeName,
+            Stats = Describe(drive.Statistics, node?.HighestWriteEnd ?? 0, isDrive: true),
+            DriverSpecific = node is FileNode file ? Describe(file.Discards) : null,
+            Parent = node is null || DataChild(node) is not { } below ? null : DescribeChain(below),
+            Backing = node is null || BelowImage(node) is not { } backing ? null : DescribeChain(backing),
+        };
+    }
+
     /// <summary>The figures themselves. Requests are never merged here.</summary>
     /// <param name="counted">What was counted.</param>
     /// <param name="highestWriteEnd">End of the furthest write, in bytes.</param>
-    public static BlockDeviceStats Describe(BlockStatistics counted, long highestWriteEnd) => new()
+    /// <param name="isDrive">Whether they are a drive's, where failed and refused requests count.</param>
+    public static BlockDeviceStats Describe(BlockStatistics counted, long highestWriteEnd, bool isDrive = false) => new()
     {
         RdBytes = counted.Bytes(BlockRequestKind.Read),
         WrBytes = counted.Bytes(BlockRequestKind.Write),
@@ -45,10 +63,22 @@ internal static class BlockStatisticsDescription
         InvalidWrOperations = counted.Invalid(BlockRequestKind.Write),
         InvalidFlushOperations = counted.Invalid(BlockRequestKind.Flush),
         InvalidUnmapOperations = counted.Invalid(BlockRequestKind.Unmap),
-        AccountInvalid = false,
-        AccountFailed = false,
+        AccountInvalid = isDrive,
+        AccountFailed = isDrive,
         TimedStats = [],
     };
+
+    private static BlockStats DescribeChain(BlockNode node) => new()
+    {
+        NodeName = node.NodeName,
+        Stats = Describe(node.Statistics, node.HighestWriteEnd),
+        DriverSpecific = node is FileNode file ? Describe(file.Discards) : null,
+        Parent = DataChild(node) is { } below ? DescribeChain(below) : null,
+        Backing = BelowImage(node) is { } backing ? DescribeChain(backing) : null,
+    };
+
+    private static BlockNode? BelowImage(BlockNode node) =>
+        node.FindChild(node.IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite)?.Node;
 
     private static BlockStatsSpecific Describe(DiscardStatistics discards) => new()
     {

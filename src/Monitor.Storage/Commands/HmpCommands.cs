@@ -1,5 +1,6 @@
 using Monitor.Jobs;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 using Monitor.Storage.Hmp;
 using Monitor.Storage.Hmp.Commands;
 using Monitor.Storage.Hmp.QemuIo;
@@ -18,8 +19,11 @@ public sealed class HmpCommands : IHmpCommands
     /// <param name="exports">The NBD server.</param>
     /// <param name="chardevs">The character devices.</param>
     /// <param name="runState">What <c>stop</c> and <c>cont</c> set.</param>
+    /// <param name="qdev">The guest devices come and go.</param>
+    /// <param name="devices">The drives and who uses them.</param>
     public HmpCommands(
-        JobManager jobs, ControlCommands control, BlockNodeCommands blockNodes, ExportCommands exports, CharCommands chardevs, MachineRunState runState)
+        JobManager jobs, ControlCommands control, BlockNodeCommands blockNodes, ExportCommands exports, CharCommands chardevs, MachineRunState runState,
+        QdevCommands qdev, DeviceManager devices)
     {
         IReadOnlyList<HmpCommand> info =
         [
@@ -35,6 +39,10 @@ public sealed class HmpCommands : IHmpCommands
         _monitor = new HumanMonitor(
         [
             new ContCommand(runState),
+            new DeviceAddCommand(qdev),
+            new DeviceDelCommand(qdev),
+            new DriveAddCommand(devices.Drives, blockNodes),
+            new DriveDelCommand(devices.Drives, blockNodes),
             new HelpCommand(() => _monitor!),
             new InfoCommand(() => _monitor!, info),
             new NbdServerAddCommand(exports),

@@ -15,14 +15,14 @@ public sealed class MachineCommands(ObjectStore objects, MachineRunState runStat
     /// <inheritdoc/>
     public ValueTask StopAsync()
     {
-        runState.Set(isRunning: false);
+        runState.Stop(RunState.Paused);
         return default;
     }
 
     /// <inheritdoc/>
     public ValueTask ContAsync()
     {
-        runState.Set(isRunning: true);
+        runState.Continue();
         return default;
     }
 

@@ -1,13 +1,16 @@
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 using Monitor.Storage.Objects;
 
 namespace Monitor.Storage.Commands;
 
 /// <summary>The module <c>misc</c>: objects and their properties.</summary>
 /// <param name="objects">Where they are kept.</param>
-public sealed class MiscCommands(ObjectStore objects) : IMiscCommands
+/// <param name="devices">The guest devices, which are in the same tree.</param>
+public sealed class MiscCommands(ObjectStore objects, DeviceManager devices) : IMiscCommands
 {
     private readonly QomTree _tree = new(objects);
+    private readonly DeviceTree _deviceTree = new(devices);
 
     /// <inheritdoc/>
     public ValueTask ObjectAddAsync(ObjectOptions arguments) => objects.AddAsync(arguments);
@@ -20,15 +23,21 @@ public sealed class MiscCommands(ObjectStore objects) : IMiscCommands
     }
 
     /// <inheritdoc/>
-    public ValueTask<IReadOnlyList<ObjectPropertyInfo>> QomListAsync(QomListArguments arguments) => new(_tree.List(arguments.Path));
+    public ValueTask<IReadOnlyList<ObjectPropertyInfo>> QomListAsync(QomListArguments arguments) => new(List(arguments.Path));
 
     /// <inheritdoc/>
-    public ValueTask<QmpValue> QomGetAsync(QomGetArguments arguments) => new(_tree.Get(arguments.Path, arguments.Property));
+    public ValueTask<QmpValue> QomGetAsync(QomGetArguments arguments) => new(Get(arguments.Path, arguments.Property));
 
     /// <inheritdoc/>
     public ValueTask QomSetAsync(QomSetArguments arguments)
     {
-        _tree.Set(arguments.Path, arguments.Property, arguments.Value.VisitAsMember(arguments.Property));
+        QmpInputVisitor value = arguments.Value.VisitAsMember(arguments.Property);
+        if (_deviceTree.Contains(arguments.Path))
+        {
+            return _deviceTree.SetAsync(arguments.Path, arguments.Property, value);
+        }
+
+        _tree.Set(arguments.Path, arguments.Property, value);
         return default;
     }
 
@@ -40,11 +49,11 @@ public sealed class MiscCommands(ObjectStore objects) : IMiscCommands
         {
             found.Add(new ObjectPropertiesValues
             {
-                Properties = _tree.List(path).ConvertAll(property => new ObjectPropertyValue
+                Properties = List(path).ConvertAll(property => new ObjectPropertyValue
                 {
                     Name = property.Name,
                     Type = property.Type,
-                    Value = _tree.Get(path, property.Name),
+                    Value = Get(path, property.Name),
                 }),
             });
         }
@@ -75,4 +84,9 @@ public sealed class MiscCommands(ObjectStore objects) : IMiscCommands
             ?? throw new QmpException(QmpErrorClass.DeviceNotFound, $"Class '{arguments.Typename}' not found");
         return type.IsInterface ? throw new QmpException("Parameter 'typename' expects a QOM type") : new(type.Describe());
     }
+
+    private List<ObjectPropertyInfo> List(string path) => _deviceTree.Contains(path) ? _deviceTree.List(path) : _tree.List(path);
+
+    private QmpValue Get(string path, string property) =>
+        _deviceTree.Contains(path) ? _deviceTree.Get(path, property) : _tree.Get(path, property);
 }

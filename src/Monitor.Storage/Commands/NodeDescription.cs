@@ -5,6 +5,7 @@ using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Drivers.Null;
 using Monitor.Block.Drivers.Qcow2;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 
 namespace Monitor.Storage.Commands;
 
@@ -17,7 +18,8 @@ internal static class NodeDescription
     /// <summary>Describes a node.</summary>
     /// <param name="node">The node.</param>
     /// <param name="flat">Leaves the images below it out.</param>
-    public static BlockDeviceInfo Describe(BlockNode node, bool flat)
+    /// <param name="drive">The drive that shows it as its medium, if one does.</param>
+    public static BlockDeviceInfo Describe(BlockNode node, bool flat, Drive? drive = null)
     {
         return new BlockDeviceInfo
         {
@@ -36,7 +38,7 @@ internal static class NodeDescription
             IopsRd = 0,
             IopsWr = 0,
             Image = DescribeImage(node, flat),
-            Cache = new BlockdevCacheInfo { Writeback = true, Direct = node.Settings.CacheDirect, NoFlush = node.Settings.CacheNoFlush },
+            Cache = new BlockdevCacheInfo { Writeback = drive?.HasWriteCache ?? true, Direct = node.Settings.CacheDirect, NoFlush = node.Settings.CacheNoFlush },
             WriteThreshold = (long)(node.WriteThreshold?.Offset ?? 0),
             DirtyBitmaps = DescribeBitmaps(node),
         };

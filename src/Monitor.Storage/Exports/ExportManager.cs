@@ -3,6 +3,7 @@ using Monitor.Block;
 using Monitor.Block.Bitmaps;
 using Monitor.Nbd;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 using Monitor.Storage.Objects;
 using BlockPermission = Monitor.Block.BlockPermission;
 
@@ -11,7 +12,8 @@ namespace Monitor.Storage.Exports;
 /// <summary>All exports by id, and the one NBD server. Its methods are turns.</summary>
 /// <param name="graph">The nodes.</param>
 /// <param name="objects">The iothreads that exports may name.</param>
-public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
+/// <param name="devices">The drives that exports may name, and their devices.</param>
+public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceManager devices)
 {
     private readonly List<NbdExport> _exports = [];
     private NbdServer? _server;
@@ -22,7 +24,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
     {
         Id = export.Options.Id,
         Type = BlockExportType.Nbd,
-        NodeName = export.Backend.Node.NodeName,
+        NodeName = export.Backend.HasMedium ? export.Backend.Node.NodeName : "",
         ShuttingDown = export.IsShuttingDown,
     });
 
@@ -67,27 +69,28 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
     /// <summary>Ends everything, as <see cref="StopServerAsync"/>, if there is anything.</summary>
     public ValueTask CloseAllAsync() => _server is null ? default : StopServerAsync();
 
-    /// <summary>Exports a node.</summary>
+    /// <summary>Exports a node, or a drive with whatever node it has.</summary>
     /// <exception cref="QmpException">The options cannot be met; nothing was changed.</exception>
     public async ValueTask AddAsync(BlockExportOptions options)
     {
         using GraphChange change = await graph.ChangeAsync();
         CheckNewId(options.Id);
-        BlockNode node = graph.Find(options.NodeName) ?? throw new QmpException($"Cannot find device='' nor node-name='{options.NodeName}'");
+        Drive? drive = options.Device is { } device ? FindDrive(device, options) : null;
+        BlockNode node = drive?.Backend.Node ?? FindNode(options);
         CheckPlace(options, node);
-        BlockPermission used = BlockPermission.ConsistentRead | (options.Writable == true ? BlockPermission.Write : BlockPermission.None);
-        var backend = new BlockBackend();
-        graph.AttachRoot(backend, node, used, BlockPermission.All & ~BlockPermission.Resize);
+        bool isWritable = options.Writable == true;
+        BlockBackend backend = drive?.Backend ?? AttachDoor(node, isWritable);
+        CountWriter(drive, isWritable ? 1 : 0);
         try
         {
             NbdServer server = _server ?? throw new QmpException("NBD server not running");
-            var export = new NbdExport(backend, MakeOptions(options, node, server));
+            var export = new NbdExport(backend, MakeOptions(options, node, server)) { Drive = drive };
             server.Add(export);
             _exports.Insert(0, export);
         }
         catch
         {
-            await graph.DetachRootAsync(backend);
+            await LetGoAsync(backend, drive, isWritable);
             throw;
         }
     }
@@ -129,6 +132,57 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
         }
     }
 
+    /// <summary>Lets a drive that no device uses write, or write no more, for the sake of its exports.</summary>
+    private static void CountWriter(Drive? drive, int change)
+    {
+        if (drive is null || change == 0)
+        {
+            return;
+        }
+
+        drive.WritableExports += change;
+        try
+        {
+            drive.ApplyPermissions();
+        }
+        catch
+        {
+            drive.WritableExports -= change;
+            throw;
+        }
+    }
+
+    private BlockNode FindNode(BlockExportOptions options)
+    {
+        string name = options.NodeName ?? throw new QmpException("Parameter 'node-name' is missing");
+        return graph.Find(name) ?? throw new QmpException($"Cannot find device='' nor node-name='{name}'");
+    }
+
+    private Drive FindDrive(string device, BlockExportOptions options)
+    {
+        if (options.NodeName is not null)
+        {
+            throw new QmpException("Need exactly one of 'device' and 'node-name'");
+        }
+
+        Drive drive = devices.FindDrive(device) ?? throw new QmpException(QmpErrorClass.DeviceNotFound, $"Device '{device}' not found");
+        if (!drive.Backend.HasMedium)
+        {
+            throw new QmpException($"Device '{device}' has no medium");
+        }
+
+        bool isReadOnly = drive.Device is not null && drive.Backend.IsReadOnly;
+        return options.Writable == true && isReadOnly ? throw new QmpException("Cannot export read-only node as writable") : drive;
+    }
+
+    private BlockBackend AttachDoor(BlockNode node, bool isWritable)
+    {
+        var door = new BlockBackend();
+        BlockPermission used = BlockPermission.ConsistentRead | (isWritable ? BlockPermission.Write : BlockPermission.None);
+        graph.AttachRoot(door, node, used, BlockPermission.All & ~BlockPermission.Resize);
+        return door;
+    }
+
     private void CheckNewId(string id)
     {
         if (!NodeName.IsWellFormed(id))
@@ -158,7 +212,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
     private NbdExportOptions MakeOptions(BlockExportOptions options, BlockNode node, NbdServer server)
     {
         BlockExportOptionsNbd nbd = options.Nbd;
-        string name = nbd.Name ?? options.NodeName;
+        string name = nbd.Name ?? options.Device ?? options.NodeName!;
         CheckLength("export name", name);
         CheckLength("description", nbd.Description ?? "");
         if (server.Find(name) is not null)
@@ -190,15 +244,29 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects)
 
     private async Task RemoveAsync(NbdExport export, BlockExportRemoveMode mode)
     {
-        await export.RemoveAsync(mode);
+        Task removal = export.RemoveAsync(mode);
+        export.Drive?.AbandonParked();
+        await removal;
         if (_exports.Remove(export))
         {
             using (await graph.ChangeAsync())
             {
-                await graph.DetachRootAsync(export.Backend);
+                await LetGoAsync(export.Backend, export.Drive, export.IsWritable);
             }
 
             graph.Events.BlockExportDeleted(export.Options.Id);
+        }
+    }
+
+    private async ValueTask LetGoAsync(BlockBackend backend, Drive? drive, bool isWritable)
+    {
+        if (drive is null)
+        {
+            await graph.DetachRootAsync(backend);
+        }
+        else
+        {
+            CountWriter(drive, isWritable ? -1 : 0);
         }
     }
 }

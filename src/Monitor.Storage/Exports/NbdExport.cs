@@ -2,6 +2,7 @@ using Monitor.Block;
 using Monitor.Block.Bitmaps;
 using Monitor.Nbd;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 
 namespace Monitor.Storage.Exports;
 
@@ -91,6 +92,9 @@ public sealed class NbdExport
         }
     }
 
+    /// <summary>The drive whose door it is; <see langword="null"/> when the export has a door of its own.</summary>
+    public Drive? Drive { get; init; }
+
     /// <summary>Called once when the export is gone, as the last step of <see cref="RemoveAsync"/>.</summary>
     public Action<NbdExport>? Removed { get; set; }
 
@@ -171,7 +175,7 @@ public sealed class NbdExport
     /// <summary>The block sizes; a client that did not ask for them may use any.</summary>
     internal NbdBlockSizes BlockSizesFor(bool obeys)
     {
-        uint minimum = obeys ? (uint)Backend.Node.RequestAlignment : 1;
+        uint minimum = obeys && Backend.HasMedium ? (uint)Backend.Node.RequestAlignment : 1;
         return new NbdBlockSizes(minimum, Math.Max(4096, minimum), NbdProtocol.MaxPayloadBytes);
     }
 

@@ -22,6 +22,7 @@ internal sealed class QomTree(ObjectStore store)
         if (isRoot)
         {
             listed.Add(new ObjectPropertyInfo { Name = Objects, Type = "child<container>" });
+            listed.Add(new ObjectPropertyInfo { Name = "machine", Type = "child<machine>" });
             return listed;
         }
 
@@ -48,7 +49,7 @@ internal sealed class QomTree(ObjectStore store)
         }
 
         CheckChild(isRoot, property);
-        return QmpValue.FromString(isRoot ? $"/{Objects}" : $"/{Objects}/{property}");
+        return QmpValue.FromString(isRoot ? $"/{property}" : $"/{Objects}/{property}");
     }
 
     /// <summary>Sets a property of the object at a path.</summary>
@@ -74,7 +75,7 @@ internal sealed class QomTree(ObjectStore store)
 
     private void CheckChild(bool isRoot, string property)
     {
-        if (isRoot ? property != Objects : store.Find(property) is null)
+        if (isRoot ? property is not (Objects or "machine") : store.Find(property) is null)
         {
             throw new QmpException($"Property 'container.{property}' not found");
         }

@@ -30,7 +30,7 @@ public sealed class ArgumentErrorTests
     [TestCase("block-dirty-bitmap-add", """{"node":"a","name":"b","granularity":4294967296}""", "Parameter 'granularity' expects uint32_t")]
     [TestCase("nbd-server-start", """{"addr":{"type":"unix"}}""", "Parameter 'addr.data' is missing")]
     [TestCase("nbd-server-start", """{"addr":{"type":"unix","data":{"path":"/x"}},"max-connections":-1}""", "Parameter 'max-connections' expects uint32_t")]
-    [TestCase("block-export-add", """{"type":"nbd","id":"e"}""", "Parameter 'node-name' is missing")]
+    [TestCase("block-export-add", """{"type": "nbd"}""", "Parameter 'id' is missing")]
     [TestCase("quit", """{"x":1}""", "Parameter 'x' is unexpected")]
     [TestCase("query-commands", """{"x":1}""", "Parameter 'x' is unexpected")]
     public async Task A_wrong_argument_is_named_before_the_command_is_called(string command, string arguments, string description)

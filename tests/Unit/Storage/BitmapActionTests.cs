@@ -164,7 +164,7 @@ public sealed class BitmapActionTests
     private Task RunAsync(params TransactionAction[] actions)
     {
         var jobs = new JobManager(_graph);
-        var commands = new TransactionCommands(jobs, new DaemonLifetime(new ExportManager(_graph, new ObjectStore(_graph.ThrottleGroups)), jobs));
+        var commands = new TransactionCommands(jobs, TestMachine.LifetimeOf(_graph, jobs));
         return _loop.RunAsync(async () =>
         {
             if (actions.Length == 1)

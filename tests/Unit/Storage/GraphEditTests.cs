@@ -30,8 +30,8 @@ public sealed class GraphEditTests
         _graph = new BlockGraph(_loop, new DiscardedEvents());
         var jobs = new JobManager(_graph);
         var objects = new ObjectStore(_graph.ThrottleGroups);
-        var lifetime = new DaemonLifetime(new ExportManager(_graph, objects), jobs);
-        _nodes = new BlockNodeCommands(jobs, objects, lifetime);
+        DaemonLifetime lifetime = TestMachine.LifetimeOf(_graph, jobs);
+        _nodes = new BlockNodeCommands(jobs, objects, lifetime, TestMachine.DrivesOf(_graph));
         _transactions = new TransactionCommands(jobs, lifetime);
         await CreateAsync("disk");
         await AddAsync(Disk());

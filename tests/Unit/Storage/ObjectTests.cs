@@ -1,3 +1,4 @@
+using Monitor.Block;
 using Monitor.Block.Throttling;
 using Monitor.Qapi;
 using Monitor.Storage.Commands;
@@ -82,10 +83,11 @@ public sealed class ObjectTests
     public async Task Properties_of_several_objects_are_listed_with_their_values()
     {
         await AddAsync("""{"qom-type": "iothread", "id": "io", "poll-max-ns": 7}""");
-        var commands = new MiscCommands(_objects);
+        using var loop = new MonitorLoop();
+        var commands = new MiscCommands(_objects, TestMachine.DevicesOf(new BlockGraph(loop, new DiscardedEvents())));
         IReadOnlyList<ObjectPropertiesValues> listed = await commands.QomListGetAsync(new QomListGetArguments { Paths = ["/objects/io", "/"] });
         Assert.That(listed[0].Properties.Single(property => property.Name == "poll-max-ns").Value!.Text, Is.EqualTo("7"));
-        Assert.That(listed[1].Properties.Select(property => $"{property.Name}={property.Value!.Text}"), Is.EqualTo(new[] { "type=container", "objects=/objects" }));
+        Assert.That(listed[1].Properties.Select(property => $"{property.Name}={property.Value!.Text}"), Is.EqualTo(new[] { "type=container", "objects=/objects", "machine=/machine" }));
     }
 
     private ValueTask AddAsync(string options) => _objects.AddAsync(ObjectOptions.Read(QmpInputVisitor.Parse(options), null));

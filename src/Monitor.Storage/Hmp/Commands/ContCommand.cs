@@ -14,7 +14,7 @@ internal sealed class ContCommand(MachineRunState runState) : HmpCommand
     /// <inheritdoc/>
     public override ValueTask RunAsync(HmpArguments arguments, StringBuilder output)
     {
-        runState.Set(isRunning: true);
+        runState.Continue();
         return default;
     }
 }

@@ -52,22 +52,30 @@ internal sealed class InfoBlockCommand(BlockNodeCommands blockNodes) : HmpComman
 
     private static void PrintDrive(BlockInfo drive, bool verbose, StringBuilder output)
     {
-        output.Append(drive.Device);
+        bool isNamed = drive.Device.Length > 0;
+        output.Append(isNamed ? drive.Device : drive.Inserted?.NodeName ?? drive.Qdev ?? "<anonymous>");
         if (drive.Inserted is not { } inserted)
         {
             output.Append(": [not inserted]\n");
-            PrintQdev(drive, output);
+            PrintUser(drive, output);
             return;
         }
 
-        output.Append(inserted.NodeName is { } name ? $" ({name})" : "");
+        output.Append(isNamed && inserted.NodeName is { } name ? $" ({name})" : "");
         PrintHead(inserted, output);
-        PrintQdev(drive, output);
+        PrintUser(drive, output);
         PrintBody(inserted, verbose, output);
     }
 
-    private static void PrintQdev(BlockInfo drive, StringBuilder output) =>
+    private static void PrintUser(BlockInfo drive, StringBuilder output)
+    {
         output.Append(drive.Qdev is { } qdev ? $"    Attached to:      {qdev}\n" : "");
+        output.Append(drive.IoStatus is { } status and not BlockDeviceIoStatus.Ok ? $"    I/O status:       {status.ToWire()}\n" : "");
+        if (drive.Removable)
+        {
+            output.Append($"    Removable device: {(drive.Locked ? "" : "not ")}locked, tray {(drive.TrayOpen == true ? "open" : "closed")}\n");
+        }
+    }
 
     private static void PrintInserted(BlockDeviceInfo node, bool verbose, StringBuilder output)
     {

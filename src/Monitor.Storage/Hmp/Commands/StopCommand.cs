@@ -1,4 +1,5 @@
 using System.Text;
+using Monitor.Qapi;
 
 namespace Monitor.Storage.Hmp.Commands;
 
@@ -14,7 +15,7 @@ internal sealed class StopCommand(MachineRunState runState) : HmpCommand
     /// <inheritdoc/>
     public override ValueTask RunAsync(HmpArguments arguments, StringBuilder output)
     {
-        runState.Set(isRunning: false);
+        runState.Stop(RunState.Paused);
         return default;
     }
 }

@@ -2,10 +2,10 @@ using System.Globalization;
 using Monitor.Block;
 using Monitor.Qapi;
 
-namespace Monitor.Daemon.CommandLine;
+namespace Monitor.Storage;
 
-/// <summary>The older syntax of option values, which <c>--chardev</c> keeps: <c>word,key=value,flag,noflag</c>; two commas stand for one.</summary>
-internal static class LegacyOptions
+/// <summary>The older syntax of option values, which <c>--chardev</c>, <c>--drive</c> and <c>--device</c> keep: <c>word,key=value,flag,noflag</c>; two commas stand for one.</summary>
+public static class LegacyOptions
 {
     /// <summary>The pairs, a later one of the same key winning.</summary>
     /// <param name="text">The value of the option.</param>
