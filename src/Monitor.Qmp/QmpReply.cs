@@ -22,10 +22,16 @@ internal sealed class QmpReply(IQmpSessionInfo session) : IQmpReply
     public void Begin()
     {
         _isError = false;
-        _id.Clear();
-        Writer.Clear();
+        Clear();
         Writer.WriteEnvelope("{\"return\": "u8);
         _valueStart = Writer.Length;
+    }
+
+    /// <summary>Forgets a reply that has been sent.</summary>
+    public void Clear()
+    {
+        _id.Clear();
+        Writer.Clear();
     }
 
     /// <summary>Gives the reply the request's id.</summary>

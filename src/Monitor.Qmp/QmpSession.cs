@@ -270,6 +270,19 @@ internal sealed class QmpSession : IQmpSessionInfo
             _isSubscribed = true;
             _events.Add(_output);
         }
+
+        if (request.Tape.IsHuge)
+        {
+            Release(request);
+        }
+    }
+
+    /// <summary>Gives back at once what a huge request has taken: the heap holds many times its size, and nothing else would make it shrink.</summary>
+    private static void Release(QmpRequest request)
+    {
+        request.Tape.Clear();
+        request.Reply.Clear();
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
     }
 
     private bool Execute(QmpRequest request)

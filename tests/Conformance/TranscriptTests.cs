@@ -39,7 +39,7 @@ public sealed partial class TranscriptTests
         Assert.That(ours, Has.Count.EqualTo(theirs.Count).And.Count.GreaterThan(0));
     }
 
-    private static async Task<List<(string Request, string Reply)>> ReplayAsync(string program, string[] lines, params string[] arguments)
+    internal static async Task<List<(string Request, string Reply)>> ReplayAsync(string program, string[] lines, params string[] arguments)
     {
         using var directory = new TemporaryDirectory();
         lines = [.. lines.Select(line => line.Replace("$DIR", directory.Path, StringComparison.Ordinal))];
@@ -81,10 +81,13 @@ public sealed partial class TranscriptTests
     /// <summary>Generated names hold a random number, descriptors have any, the space a file takes is the file system's affair, and time goes on.</summary>
     private static string WithoutChance(string reply)
     {
-        string named = GeneratedName().Replace(reply, "#block");
+        string named = MonitorSocket().Replace(GeneratedName().Replace(reply, "#block"), "qmp-");
         string opened = Descriptor().Replace(named, "\"fd\":0");
         return SnapshotTime().Replace(ActualSize().Replace(opened, "\"actual-size\":0"), "\"$1\":0");
     }
+
+    [GeneratedRegex("qmp-[a-z0-9.]+")]
+    private static partial Regex MonitorSocket();
 
     [GeneratedRegex("\"fd\":[0-9]+")]
     private static partial Regex Descriptor();

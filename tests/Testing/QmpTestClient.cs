@@ -32,16 +32,12 @@ public sealed class QmpTestClient : IDisposable
     /// <summary>As <see cref="NegotiateAsync"/>, but gives up when the daemon does not answer in time.</summary>
     public async Task<bool> TryNegotiateAsync(TimeSpan patience)
     {
-        Task negotiation = NegotiateAsync();
-        return await Task.WhenAny(negotiation, Task.Delay(patience)) == negotiation && negotiation.IsCompletedSuccessfully;
+        Task<bool> negotiation = AskForNegotiationAsync();
+        return await Task.WhenAny(negotiation, Task.Delay(patience)) == negotiation && negotiation.IsCompletedSuccessfully && negotiation.Result;
     }
 
     /// <summary>Reads the greeting and enters command mode.</summary>
-    public async Task NegotiateAsync()
-    {
-        Greeting = await NextReplyAsync();
-        await ExecuteAsync("qmp_capabilities");
-    }
+    public async Task NegotiateAsync() => Assert.That(await AskForNegotiationAsync(), Is.True, "negotiation failed");
 
     /// <summary>Runs a command and returns its value; an error reply fails the test.</summary>
     public async Task<JsonNode> ExecuteAsync(string command, JsonObject? arguments = null)
@@ -124,6 +120,12 @@ public sealed class QmpTestClient : IDisposable
         select (string)e["data"]!["status"]!;
 
     public void Dispose() => _socket.Dispose();
+
+    private async Task<bool> AskForNegotiationAsync()
+    {
+        Greeting = await NextReplyAsync();
+        return (await SendAsync("qmp_capabilities")).ContainsKey("return");
+    }
 
     private static async Task<JsonObject> NextAsync(Channel<JsonObject> channel, string what)
     {

@@ -24,6 +24,8 @@ public sealed class JsonStreamParser
     /// <summary>Tokens one value may have, punctuation included.</summary>
     public const int MaximumTokens = 2 << 20;
 
+    private const string SizeError = "JSON token size limit exceeded";
+
     private readonly JsonGrammar _grammar = new();
 
     private JsonLexer _lexer;
@@ -69,9 +71,17 @@ public sealed class JsonStreamParser
                 StartValue();
             }
 
+            if (IsTokenTooLong(lexeme, ref position))
+            {
+                error = SizeError;
+                return true;
+            }
+
             if (lexeme == JsonLexeme.None)
             {
-                return KeepPartialToken(chunk, position, out error);
+                KeepPartialToken(chunk, position);
+                error = null;
+                return false;
             }
 
             if (Take(lexeme, chunk[_lexer.TokenStart..position], out error))
@@ -130,24 +140,28 @@ public sealed class JsonStreamParser
         _savedOffset = 0;
     }
 
-    private bool KeepPartialToken(ReadOnlySpan<byte> chunk, int position, out string? error)
+    /// <summary>Cuts a token off where it exceeds the limit, be it at its end or not: what follows is read as something new.</summary>
+    private bool IsTokenTooLong(JsonLexeme lexeme, ref int position)
     {
-        error = null;
-        if (!_lexer.InToken)
+        bool hasToken = lexeme != JsonLexeme.None || _lexer.InToken;
+        int excess = Tape.TextLength - _savedOffset + position - _lexer.TokenStart - (MaximumTextBytes + 1);
+        if (!hasToken || excess < 0)
         {
             return false;
         }
 
-        Tape.AppendText(chunk[_lexer.TokenStart..position]);
-        if (Tape.TextLength - _savedOffset <= MaximumTextBytes)
-        {
-            return false;
-        }
-
+        position -= excess;
         _lexer = default;
         _isFresh = true;
-        error = "JSON token size limit exceeded";
         return true;
+    }
+
+    private void KeepPartialToken(ReadOnlySpan<byte> chunk, int position)
+    {
+        if (_lexer.InToken)
+        {
+            Tape.AppendText(chunk[_lexer.TokenStart..position]);
+        }
     }
 
     private bool Take(JsonLexeme lexeme, ReadOnlySpan<byte> text, out string? error)
@@ -201,7 +215,7 @@ public sealed class JsonStreamParser
     private string? ExceededLimit(int tokenBytes)
     {
         _textBytes += tokenBytes;
-        return _textBytes + 1 > MaximumTextBytes ? "JSON token size limit exceeded"
+        return _textBytes + 1 > MaximumTextBytes ? SizeError
             : ++_tokens > MaximumTokens ? "JSON token count limit exceeded"
             : _openDicts + _openLists > MaximumNesting ? "JSON nesting depth limit exceeded"
             : null;

@@ -31,4 +31,16 @@ public sealed class CommandCostTests
         TestContext.Out.WriteLine($"{command}: {client.AllocatedBytes} bytes allocated, {client.TakeOutput().Length} sent");
         Assert.That(client.AllocatedBytes, Is.LessThanOrEqualTo(limit));
     }
+
+    [Test]
+    public void A_huge_message_leaves_nothing_behind()
+    {
+        using var daemon = new InProcessDaemon();
+        InProcessClient client = daemon.Connect();
+        byte[] text = Encoding.ASCII.GetBytes("{\"execute\":\"job-pause\",\"arguments\":{\"id\":[\"" + new string('x', 40 << 20) + "\"]}}");
+        long before = GC.GetTotalMemory(forceFullCollection: true);
+        client.Send(text);
+        Assert.That(client.TakeOutput(), Does.Contain("Invalid parameter type for 'id', expected: string"));
+        Assert.That(GC.GetTotalMemory(forceFullCollection: false) - before, Is.LessThan(8 << 20));
+    }
 }
