@@ -75,11 +75,12 @@ internal sealed record Qcow2BitmapTable(long Offset, ulong[] Entries)
         return await WriteTableAsync(host, entries, allocated).ConfigureAwait(false);
     }
 
-    /// <summary>Allocates contiguous clusters and notes them.</summary>
+    /// <summary>Allocates contiguous clusters and notes them, on behalf of one thread of several.</summary>
     internal static async ValueTask<long> AllocateAsync(IQcow2BitmapHost host, long clusters, List<Qcow2ClusterRun> allocated)
     {
         long offset = await host.AllocateClustersAsync(clusters).ConfigureAwait(false);
-        allocated.Add(new Qcow2ClusterRun(offset, clusters));
+        lock (allocated)
+            allocated.Add(new Qcow2ClusterRun(offset, clusters));
         return offset;
     }
 

@@ -1,6 +1,6 @@
-using System.Numerics;
 using System.Text;
 using Monitor.Block.Bitmaps;
+using Monitor.Block.Io;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
@@ -20,9 +20,11 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <para>Cost: a bitmap that did not change keeps its clusters; of a changed one, stretches all zero or all one take none.</para>
 /// </remarks>
 #pragma warning disable CA1001 // a gate that nobody waits for holds nothing to dispose of
-internal sealed class Qcow2Bitmaps : IBitmapStore
+internal sealed partial class Qcow2Bitmaps : IBitmapStore
 #pragma warning restore CA1001
 {
+    private const long BytesWorthSharing = 4 << 20;
+    private const int MaxWorkers = 4;
     private readonly IQcow2BitmapHost _host;
     private readonly NodeBitmaps _bitmaps;
     private readonly SemaphoreSlim _gate = new(1, 1);
@@ -120,6 +122,28 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
 
     private static string NameOf(Qcow2StoredBitmap stored) => Qcow2BitmapDirectory.NameOf(stored.Entry);
 
+    /// <summary>Lets several threads do items of a list, each the next one, where so much is to be moved that it pays.</summary>
+    /// <param name="count">Of items.</param>
+    /// <param name="dataBytes">What is to be moved in all.</param>
+    /// <param name="worker">Does items by the numbers it gets, until one is not below the count.</param>
+    private static async ValueTask ShareOutAsync(int count, long dataBytes, Func<Func<int>, ValueTask> worker)
+    {
+        int taken = 0;
+        int Next() => Interlocked.Increment(ref taken) - 1;
+        int workers = dataBytes < BytesWorthSharing ? 1 : Math.Min(Math.Min(count, Environment.ProcessorCount), MaxWorkers);
+        var others = new List<Task>();
+        while (others.Count < workers - 1)
+            others.Add(BlockThreads.RunAsync(() => worker(Next)));
+        try
+        {
+            await worker(Next).ConfigureAwait(false);
+        }
+        finally
+        {
+            await Task.WhenAll(others).ConfigureAwait(false);
+        }
+    }
+
     private async ValueTask AloneAsync(Func<ValueTask> action)
     {
         await _gate.WaitAsync().ConfigureAwait(false);
@@ -146,25 +170,42 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
         Qcow2BitmapDirectory.CheckExtension(extension, _host);
         byte[] directory = new byte[extension.DirectorySize];
         await _host.ReadAsync((long)extension.DirectoryOffset, directory).ConfigureAwait(false);
-        var found = new List<(Qcow2BitmapDirectoryEntry Entry, Qcow2BitmapTable? Table, HierarchicalBitmap Content)>();
-        foreach (Qcow2BitmapDirectoryEntry entry in Qcow2BitmapDirectory.Read(directory, extension.Count, _host))
-            found.Add(await LoadBitmapAsync(entry, found.Count > 0 ? found[^1].Content : null).ConfigureAwait(false));
-        Volatile.Write(ref _stored, found.ConvertAll(
-            item => new Qcow2StoredBitmap(item.Entry, item.Table, InMemory(item.Entry, item.Content))));
+        List<Qcow2BitmapDirectoryEntry> entries = Qcow2BitmapDirectory.Read(directory, extension.Count, _host);
+        (Qcow2BitmapTable? Table, HierarchicalBitmap Content)[] found = await LoadAllAsync(entries).ConfigureAwait(false);
+        var stored = new List<Qcow2StoredBitmap>(entries.Count);
+        for (int i = 0; i < entries.Count; i++)
+            stored.Add(new Qcow2StoredBitmap(entries[i], found[i].Table, InMemory(entries[i], found[i].Content)));
+        Volatile.Write(ref _stored, stored);
         if (!_host.IsReadOnly)
             await MarkInUseAsync().ConfigureAwait(false);
     }
 
-    private async ValueTask<(Qcow2BitmapDirectoryEntry Entry, Qcow2BitmapTable? Table, HierarchicalBitmap Content)> LoadBitmapAsync(
+    private async ValueTask<(Qcow2BitmapTable? Table, HierarchicalBitmap Content)[]> LoadAllAsync(List<Qcow2BitmapDirectoryEntry> entries)
+    {
+        var found = new (Qcow2BitmapTable? Table, HierarchicalBitmap Content)[entries.Count];
+        long bytes = entries.Sum(entry => (long)entry.TableSize * _host.ClusterSize);
+        await ShareOutAsync(entries.Count, bytes, async next =>
+        {
+            HierarchicalBitmap? last = null;
+            for (int i = next(); i < entries.Count; i = next())
+            {
+                found[i] = await LoadBitmapAsync(entries[i], last).ConfigureAwait(false);
+                last = found[i].Content;
+            }
+        }).ConfigureAwait(false);
+        return found;
+    }
+
+    private async ValueTask<(Qcow2BitmapTable? Table, HierarchicalBitmap Content)> LoadBitmapAsync(
         Qcow2BitmapDirectoryEntry entry, HierarchicalBitmap? like)
     {
         var content = new HierarchicalBitmap(_host.VirtualSizeBytes, 1u << entry.GranularityBits);
         if ((entry.Flags & Qcow2BitmapFlags.InUse) != 0)
-            return (entry, await TryReadTableAsync(entry).ConfigureAwait(false), content);
+            return (await TryReadTableAsync(entry).ConfigureAwait(false), content);
         Qcow2BitmapTable table = await Qcow2BitmapTable.ReadAsync(_host, entry).ConfigureAwait(false);
         await table.LoadAsync(_host, content, like).ConfigureAwait(false);
         content.MarkStored();
-        return (entry, table, content);
+        return (table, content);
     }
 
     private async ValueTask<Qcow2BitmapTable?> TryReadTableAsync(Qcow2BitmapDirectoryEntry entry)
@@ -200,128 +241,5 @@ internal sealed class Qcow2Bitmaps : IBitmapStore
         await _host.WriteAsync((long)_host.BitmapExtension!.Value.DirectoryOffset, directory).ConfigureAwait(false);
         await _host.FlushAsync().ConfigureAwait(false);
         Volatile.Write(ref _stored, marked);
-    }
-
-    private async ValueTask<List<DirtyBitmap>> DoStoreAsync()
-    {
-        var storing = new List<DirtyBitmap>();
-        if (_host.IsReadOnly)
-            return storing;
-        HashSet<DirtyBitmap> live = [.. _bitmaps.Named()];
-        storing.AddRange(live.Where(bitmap => bitmap is { IsPersistent: true, IsStoreSkipped: false, IsInconsistent: false }).Reverse());
-        List<Qcow2StoredBitmap> next = _stored.FindAll(stored => live.Contains(stored.Bitmap));
-        if (storing.Count == 0 && next.Count == _stored.Count)
-            return storing;
-        var allocated = new List<Qcow2ClusterRun>();
-        try
-        {
-            await StoreAllAsync(storing, next, allocated).ConfigureAwait(false);
-            await SwitchDirectoryAsync(next, allocated).ConfigureAwait(false);
-        }
-        catch
-        {
-            storing.ForEach(_bitmaps.PutBackModified);
-            await FreeAsync(allocated).ConfigureAwait(false);
-            throw;
-        }
-
-        return storing;
-    }
-
-    /// <summary>Writes what changed and puts its entries into <paramref name="next"/>, in place of their old ones or behind them.</summary>
-    private async ValueTask StoreAllAsync(List<DirtyBitmap> storing, List<Qcow2StoredBitmap> next, List<Qcow2ClusterRun> allocated)
-    {
-        var places = new Dictionary<DirtyBitmap, int>();
-        for (int i = 0; i < next.Count; i++)
-            places.Add(next[i].Bitmap, i);
-        foreach (DirtyBitmap bitmap in storing)
-        {
-            if (places.TryGetValue(bitmap, out int place))
-                next[place] = await StoreBitmapAsync(bitmap, next[place], allocated).ConfigureAwait(false);
-            else
-                next.Add(await StoreBitmapAsync(bitmap, null, allocated).ConfigureAwait(false));
-        }
-    }
-
-    private async ValueTask<Qcow2StoredBitmap> StoreBitmapAsync(
-        DirtyBitmap bitmap, Qcow2StoredBitmap? before, List<Qcow2ClusterRun> allocated)
-    {
-        HierarchicalBitmap? content = _bitmaps.TakeModified(bitmap);
-        Qcow2BitmapTable? table = content is null ? before?.Table : null;
-        table ??= await Qcow2BitmapTable.WriteAsync(_host, content ?? _bitmaps.CopyContent(bitmap), allocated).ConfigureAwait(false);
-        var entry = new Qcow2BitmapDirectoryEntry
-        {
-            TableOffset = (ulong)table.Offset,
-            TableSize = (uint)table.Entries.Length,
-            Flags = bitmap.IsRecording ? Qcow2BitmapFlags.Auto : Qcow2BitmapFlags.None,
-            GranularityBits = (byte)BitOperations.Log2(bitmap.Granularity),
-            NameBytes = before?.Entry.NameBytes ?? Encoding.UTF8.GetBytes(bitmap.Name!),
-        };
-        return new Qcow2StoredBitmap(entry, table, bitmap);
-    }
-
-    /// <summary>Makes <paramref name="next"/> the directory on disk, then frees what only the old one used.</summary>
-    /// <remarks>From the header's write on <paramref name="allocated"/> is empty: nothing of it may be given back.</remarks>
-    private async ValueTask SwitchDirectoryAsync(List<Qcow2StoredBitmap> next, List<Qcow2ClusterRun> allocated)
-    {
-        Qcow2BitmapExtension? old = _host.BitmapsAutoclear ? _host.BitmapExtension : null;
-        if (next.Count > 0)
-            await WriteDirectoryAsync(next, allocated).ConfigureAwait(false);
-        else
-            await RemoveExtensionAsync().ConfigureAwait(false);
-        List<Qcow2StoredBitmap> before = _stored;
-        Volatile.Write(ref _stored, next);
-        var kept = next.Select(stored => stored.Table).ToHashSet();
-        foreach (Qcow2StoredBitmap stored in before)
-        {
-            if (stored.Table is { } table && !kept.Contains(table))
-                await FreeAsync(table.Clusters(_host.ClusterSize)).ConfigureAwait(false);
-        }
-
-        if (old is { } extension)
-            await FreeAsync([new((long)extension.DirectoryOffset, ClustersFor((long)extension.DirectorySize))]).ConfigureAwait(false);
-    }
-
-    private async ValueTask WriteDirectoryAsync(List<Qcow2StoredBitmap> next, List<Qcow2ClusterRun> allocated)
-    {
-        byte[] directory = Qcow2BitmapDirectory.Write(next.ConvertAll(stored => stored.Entry));
-        long offset = await Qcow2BitmapTable.AllocateAsync(_host, ClustersFor(directory.Length), allocated).ConfigureAwait(false);
-        await _host.FlushAsync().ConfigureAwait(false);
-        await _host.WriteAsync(offset, directory).ConfigureAwait(false);
-        await _host.FlushAsync().ConfigureAwait(false);
-        allocated.Clear();
-        var extension = new Qcow2BitmapExtension((uint)next.Count, (ulong)directory.Length, (ulong)offset);
-        await _host.WriteBitmapExtensionAsync(extension).ConfigureAwait(false);
-        await _host.FlushAsync().ConfigureAwait(false);
-        if (_host.BitmapsAutoclear)
-            return;
-        await _host.SetBitmapsAutoclearAsync(true).ConfigureAwait(false);
-        await _host.FlushAsync().ConfigureAwait(false);
-    }
-
-    private async ValueTask RemoveExtensionAsync()
-    {
-        await _host.SetBitmapsAutoclearAsync(false).ConfigureAwait(false);
-        await _host.FlushAsync().ConfigureAwait(false);
-        await _host.WriteBitmapExtensionAsync(null).ConfigureAwait(false);
-        await _host.FlushAsync().ConfigureAwait(false);
-    }
-
-    private long ClustersFor(long bytes) => (bytes + _host.ClusterSize - 1) / _host.ClusterSize;
-
-    /// <summary>Gives clusters back; one that cannot be given back is leaked, which no reader minds.</summary>
-    private async ValueTask FreeAsync(IEnumerable<Qcow2ClusterRun> runs)
-    {
-        foreach ((long offset, long count) in runs)
-        {
-            try
-            {
-                await _host.FreeClustersAsync(offset, count).ConfigureAwait(false);
-            }
-            catch (BlockIoException)
-            {
-                return;
-            }
-        }
     }
 }
