@@ -79,7 +79,7 @@ public sealed partial class NodeBitmaps
 
     /// <summary>Says whether a position is dirty and how far that holds (NBD block status).</summary>
     /// <param name="bitmap">One of this node's bitmaps.</param>
-    /// <param name="offset">Byte offset, inside the size.</param>
+    /// <param name="offset">Byte offset; what lies past the size is clean.</param>
     /// <param name="end">Where to stop (exclusive).</param>
     /// <param name="length">Bytes from the offset on that are alike.</param>
     public bool IsDirty(DirtyBitmap bitmap, long offset, long end, out long length)
@@ -87,8 +87,9 @@ public sealed partial class NodeBitmaps
         lock (_lock)
         {
             Fold(bitmap);
-            end = Math.Min(end, SizeBytes);
-            bool dirty = bitmap.Content.IsDirty(offset);
+            bool dirty = offset < SizeBytes && bitmap.Content.IsDirty(offset);
+            if (dirty)
+                end = Math.Min(end, SizeBytes);
             long change = dirty ? bitmap.Content.NextClean(offset, end) : bitmap.Content.NextDirty(offset, end);
             length = (change < 0 ? end : change) - offset;
             return dirty;

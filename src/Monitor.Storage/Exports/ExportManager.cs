@@ -111,13 +111,16 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
         return hasClients && !removal.IsFaulted ? default : new ValueTask(removal);
     }
 
-    private static DirtyBitmap FindInChain(BlockNode top, string name)
+    /// <summary>The bitmap of that name that is nearest to a node; one that goes on recording fits no export that promises not to change.</summary>
+    private static DirtyBitmap FindInChain(BlockNode top, string name, bool writable)
     {
         for (BlockNode? node = top; node is not null; node = (node.FindChild(BlockChildRole.Filtered) ?? node.Backing)?.Node)
         {
             if (node.Bitmaps.TryFind(name) is { } bitmap)
             {
-                return bitmap;
+                return writable || node.IsReadOnly || !bitmap.IsEnabled
+                    ? bitmap
+                    : throw new QmpException($"Enabled bitmap '{name}' incompatible with readonly export");
             }
         }
 
@@ -223,7 +226,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
         var bitmaps = new List<DirtyBitmap>();
         foreach (BlockDirtyBitmapOrStr bitmap in nbd.Bitmaps ?? [])
         {
-            bitmaps.Add(bitmap.External is { } external ? FindExternal(external) : FindInChain(node, bitmap.Local!));
+            bitmaps.Add(bitmap.External is { } external ? FindExternal(external) : FindInChain(node, bitmap.Local!, options.Writable ?? false));
         }
 
         return new NbdExportOptions

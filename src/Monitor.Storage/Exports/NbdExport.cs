@@ -20,7 +20,7 @@ public sealed class NbdExport
     /// <summary>Makes an export; <see cref="NbdServer.Add"/> offers it.</summary>
     /// <param name="backend">The door to the node; its size now is the export's for good.</param>
     /// <param name="options">How it presents itself.</param>
-    /// <exception cref="QmpException">A bitmap is busy or inconsistent, or records while the export is read-only.</exception>
+    /// <exception cref="QmpException">A bitmap is busy or inconsistent.</exception>
     public NbdExport(BlockBackend backend, NbdExportOptions options)
     {
         Backend = backend;
@@ -37,7 +37,8 @@ public sealed class NbdExport
         {
             foreach (DirtyBitmap bitmap in options.Bitmaps)
             {
-                Claim(bitmap);
+                bitmap.Owner.SetBusy(bitmap);
+                _bitmaps.Add(bitmap);
                 contexts.Add(new NbdBitmapContext((uint)(1 + _bitmaps.Count), bitmap));
             }
         }
@@ -195,17 +196,6 @@ public sealed class NbdExport
         ReleaseBitmaps();
         DaemonLog.Info("Nbd", $"export '{Name}' removed");
         Removed?.Invoke(this);
-    }
-
-    private void Claim(DirtyBitmap bitmap)
-    {
-        if (!Options.Writable && !Backend.Node.IsReadOnly && bitmap.IsEnabled)
-        {
-            throw new QmpException($"Enabled bitmap '{bitmap.Name}' incompatible with readonly export");
-        }
-
-        bitmap.Owner.SetBusy(bitmap);
-        _bitmaps.Add(bitmap);
     }
 
     private void ReleaseBitmaps()

@@ -120,15 +120,6 @@ public sealed class NbdServerTests
     }
 
     [Test]
-    public void A_recording_bitmap_is_refused_by_a_read_only_export_of_a_writable_node()
-    {
-        using var host = new NbdHost();
-        var options = new NbdExportOptions { Id = "i", Name = "n", Bitmaps = [host.AddBitmap("b")] };
-        QmpException? error = Assert.Throws<QmpException>(() => _ = new NbdExport(host.Backend, options));
-        Assert.That(error!.Message, Is.EqualTo("Enabled bitmap 'b' incompatible with readonly export"));
-    }
-
-    [Test]
     public async Task It_listens_on_tcp_and_takes_the_next_free_port_of_a_range()
     {
         using var taken = new System.Net.Sockets.TcpListener(System.Net.IPAddress.Loopback, 0);

@@ -106,6 +106,7 @@ public sealed partial class Qcow2Node : FormatNode
             throw new BlockIoException(Errno.ENOTSUP, "Can't resize a v2 image which has snapshots");
         }
 
+        _storedBitmaps.CheckResizable();
         long before = SizeBytes;
         if (sizeBytes < before)
         {

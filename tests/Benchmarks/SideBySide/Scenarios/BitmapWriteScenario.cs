@@ -2,7 +2,7 @@ using System.Text.Json.Nodes;
 
 namespace Benchmarks.SideBySide.Scenarios;
 
-/// <summary>Writes on null-co with no bitmap, with 64, with 64 and a mirror at READY, and with 1,000: what a bitmap costs every write.</summary>
+/// <summary>Writes on null-co with no bitmap, with 64, with 1,000, with a mirror at READY and none or 64: what a bitmap costs every write.</summary>
 internal sealed class BitmapWriteScenario : IScenario
 {
     private const long SizeBytes = 64L << 30;
@@ -16,17 +16,23 @@ internal sealed class BitmapWriteScenario : IScenario
         using var daemon = new Daemon(run, withNbd: true);
         AddNode(daemon, "n");
         daemon.Qmp.Command("block-export-add", new JsonObject { ["type"] = "nbd", ["id"] = "e", ["node-name"] = "n", ["writable"] = true });
+        AddNode(daemon, "target");
         Measure("0 bitmaps");
+        MeasureMirrored("0 bitmaps");
         AddBitmaps(daemon, 0, Some);
         Measure($"{Some} bitmaps");
-        AddNode(daemon, "target");
-        daemon.Qmp.Command("blockdev-mirror", new JsonObject { ["job-id"] = "m", ["device"] = "n", ["target"] = "target", ["sync"] = "none" });
-        daemon.Qmp.WaitEvent("BLOCK_JOB_READY");
-        Measure($"{Some} bitmaps, mirror ready");
-        daemon.Qmp.Command("job-cancel", new JsonObject { ["id"] = "m" });
-        daemon.Qmp.WaitEvent("BLOCK_JOB_CANCELLED");
+        MeasureMirrored($"{Some} bitmaps");
         AddBitmaps(daemon, Some, Many);
         Measure($"{Many} bitmaps");
+
+        void MeasureMirrored(string what)
+        {
+            daemon.Qmp.Command("blockdev-mirror", new JsonObject { ["job-id"] = "m", ["device"] = "n", ["target"] = "target", ["sync"] = "none" });
+            daemon.Qmp.WaitEvent("BLOCK_JOB_READY");
+            Measure($"{what}, mirror ready");
+            daemon.Qmp.Command("job-cancel", new JsonObject { ["id"] = "m" });
+            daemon.Qmp.WaitEvent("BLOCK_JOB_CANCELLED");
+        }
 
         void Measure(string what) => NbdLoad.Measure(daemon, "n", write: true, SizeBytes, 16, run.Burst, $"null-co 4K write qd16, {what}", record);
     }

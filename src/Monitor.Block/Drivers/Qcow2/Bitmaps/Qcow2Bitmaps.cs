@@ -61,6 +61,14 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
         return IsDirectoryFull(count, nameBytes) ? "Not enough space in the bitmap directory" : null;
     }
 
+    /// <summary>Refuses a change of the image's size that one of its bitmaps could not follow.</summary>
+    /// <exception cref="QmpException">One is busy, read-only or inconsistent.</exception>
+    internal void CheckResizable()
+    {
+        foreach (Qcow2StoredBitmap stored in Volatile.Read(ref _stored))
+            stored.Bitmap.CheckUsable(BitmapUse.Modify);
+    }
+
     /// <summary>Loads what the image holds, except names already in memory; on a writable image then marks all in use on disk.</summary>
     /// <remarks>At open and at every activation, before the first guest write; the host has read its header anew.</remarks>
     /// <exception cref="QmpException">The directory, a table or the extension is broken.</exception>
