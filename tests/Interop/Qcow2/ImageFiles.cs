@@ -16,17 +16,17 @@ internal static class ImageFiles
         await file.CloseAsync();
     }
 
-    public static async Task<FileNode> OpenFileAsync(string path)
+    public static async Task<FileNode> OpenFileAsync(string path, bool readOnly = false)
     {
-        var file = new FileNode(new BlockNodeSettings { NodeName = "file", DiscardUnmap = true }, path, locking: false);
+        var file = new FileNode(new BlockNodeSettings { NodeName = "file", DiscardUnmap = true, ReadOnly = readOnly }, path, locking: false);
         await file.OpenAsync();
         return file;
     }
 
-    public static async Task<OpenImage> OpenAsync(string path, BlockdevOptionsQcow2? options = null, BlockNode? backing = null)
+    public static async Task<OpenImage> OpenAsync(string path, BlockdevOptionsQcow2? options = null, BlockNode? backing = null, bool readOnly = false)
     {
-        FileNode file = await OpenFileAsync(path);
-        var node = new Qcow2Node(new BlockNodeSettings { NodeName = "image", DiscardUnmap = true }, options, new NoEvents());
+        FileNode file = await OpenFileAsync(path, readOnly);
+        var node = new Qcow2Node(new BlockNodeSettings { NodeName = "image", DiscardUnmap = true, ReadOnly = readOnly }, options, new NoEvents());
         Attach(node, file, "file", BlockChildRole.Image);
         if (backing is not null)
         {

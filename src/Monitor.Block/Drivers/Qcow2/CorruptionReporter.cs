@@ -15,6 +15,9 @@ internal sealed class CorruptionReporter(BlockNode node, Qcow2HeaderCluster head
     /// <summary>Whether the image was marked corrupt, so that nothing of it may be used any more.</summary>
     public bool IsFatal => _fatal;
 
+    /// <summary>Takes note that the image was repaired.</summary>
+    public void Forget() => (_reported, _fatal) = (false, false);
+
     /// <summary>Reports damage. Under the allocation lock.</summary>
     /// <param name="offset">Host position of the damage, or of what it points at.</param>
     /// <param name="size">Bytes affected, or null.</param>

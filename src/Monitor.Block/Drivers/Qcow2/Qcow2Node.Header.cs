@@ -47,6 +47,11 @@ public sealed partial class Qcow2Node
     /// <inheritdoc/>
     protected internal override async ValueTask LeaveWritableAsync()
     {
+        if (_isUnderRepair)
+        {
+            return;
+        }
+
         await _storedBitmaps.ReopenReadOnlyAsync().ConfigureAwait(false);
         await _image.StoreAsync().ConfigureAwait(false);
     }
@@ -54,6 +59,11 @@ public sealed partial class Qcow2Node
     /// <inheritdoc/>
     protected internal override async ValueTask EnterWritableAsync()
     {
+        if (_isUnderRepair)
+        {
+            return;
+        }
+
         const Qcow2IncompatibleFeatures Unwritable = Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt;
         if ((Header.Incompatible & Unwritable) != 0)
         {

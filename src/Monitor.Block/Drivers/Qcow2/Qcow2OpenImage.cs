@@ -32,11 +32,22 @@ internal sealed record Qcow2OpenImage(
         CheckFeatures(first, readOnly);
         CheckTables(header, file.SizeBytes);
         ulong[] l1 = await ReadTableAsync(file, header.L1Offset, header.L1Entries).ConfigureAwait(false);
-        ulong[] table = !readOnly && (header.Incompatible & Qcow2IncompatibleFeatures.Dirty) != 0
-            ? await RefcountRebuild.RunAsync(file, first, l1).ConfigureAwait(false)
-            : await ReadTableAsync(file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3).ConfigureAwait(false);
+        ulong[] table = await ReadTableAsync(file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3)
+            .ConfigureAwait(false);
         (List<Qcow2Snapshot> snapshots, long bytes) = await Qcow2SnapshotTable.ReadAsync(file, header).ConfigureAwait(false);
-        return new Qcow2OpenImage(file, first, l1, table, snapshots, bytes);
+        var image = new Qcow2OpenImage(file, first, l1, table, snapshots, bytes);
+        return readOnly || (header.Incompatible & Qcow2IncompatibleFeatures.Dirty) == 0 ? image : await image.RepairAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Repairs an image that was not closed, whose refcounts are not to be trusted (qcow2 spec, "Dirty bit").</summary>
+    private async ValueTask<Qcow2OpenImage> RepairAsync()
+    {
+        DaemonLog.Warn("Block", "qcow2: the image was not closed, its refcounts are rebuilt");
+        var check = new Qcow2Check(File, Header, ImageCheckFix.All);
+        ulong[] table = await check.RunAsync(L1, RefcountTable, Snapshots, SnapshotTableBytes).ConfigureAwait(false);
+        return check.Findings is { Corruptions: 0, CheckErrors: 0 }
+            ? this with { RefcountTable = table }
+            : throw new QmpException("Could not repair dirty image: Input/output error");
     }
 
     private static Qcow2Header ReadHeader(ReadOnlySpan<byte> start)

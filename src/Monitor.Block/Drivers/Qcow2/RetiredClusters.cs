@@ -14,6 +14,9 @@ internal sealed class RetiredClusters(GracePeriods requests)
     /// <summary>Clusters whose removal is not durable yet.</summary>
     public long UnlinkedCount { get; private set; }
 
+    /// <summary>All clusters that still have the reference they are to lose.</summary>
+    public IEnumerable<ClusterRun> All => _unlinked.Concat(_durable).Select(retired => retired.Run);
+
     /// <summary>Takes clusters whose entry was just overwritten in memory.</summary>
     /// <param name="run">The clusters; each loses one reference.</param>
     /// <param name="discard">Whether the file is told when they are free.</param>

@@ -152,7 +152,8 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
         }
     }
 
-    private async ValueTask AloneAsync(Func<ValueTask> action)
+    /// <summary>Does something while nobody stores, loads or removes bitmaps.</summary>
+    internal async ValueTask AloneAsync(Func<ValueTask> action)
     {
         await _gate.WaitAsync().ConfigureAwait(false);
         try

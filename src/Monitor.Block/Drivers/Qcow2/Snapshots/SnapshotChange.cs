@@ -86,26 +86,16 @@ internal sealed class SnapshotChange
 
     private async ValueTask SwitchAsync(List<Qcow2Snapshot> snapshots, bool movesL1)
     {
-        var before = (_header.L1Offset, _header.SnapshotsOffset, _header.SnapshotCount);
         byte[] table = Qcow2SnapshotTable.ToBytes(snapshots, _header.SizeBytes);
-        try
+        if (movesL1)
         {
-            if (movesL1)
-            {
-                await _tables.MoveL1Async().ConfigureAwait(false);
-            }
-
-            long place = table.Length == 0 ? 0 : await _tables.WriteTableAsync(table).ConfigureAwait(false);
-            (_header.SnapshotsOffset, _header.SnapshotCount) = ((ulong)place, (uint)snapshots.Count);
-            _tables.Release((long)before.SnapshotsOffset, _image.SnapshotTableBytes);
-            await _tables.SwitchAsync().ConfigureAwait(false);
-        }
-        catch (BlockIoException)
-        {
-            (_header.L1Offset, _header.SnapshotsOffset, _header.SnapshotCount) = before;
-            throw;
+            await _tables.MoveL1Async().ConfigureAwait(false);
         }
 
+        long place = table.Length == 0 ? 0 : await _tables.WriteTableAsync(table).ConfigureAwait(false);
+        _tables.Snapshots = ((ulong)place, (uint)snapshots.Count);
+        _tables.Release((long)_header.SnapshotsOffset, _image.SnapshotTableBytes);
+        await _tables.SwitchAsync().ConfigureAwait(false);
         _image.Adopt(_l1, _tables.RefcountTable, snapshots, table.Length);
     }
 

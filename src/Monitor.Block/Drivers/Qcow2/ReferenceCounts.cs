@@ -3,7 +3,7 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <summary>How many references each host cluster has, and which are free to be taken; in memory, growing only where something is in use.</summary>
 /// <remarks>
 /// A cluster that was in use when the counts were loaded is never handed out, also when its last reference goes: until the new tables
-/// are the image's, the old ones need it. Cost: four bytes a cluster, in pieces of 16,384.
+/// are the image's, the old ones need it. Cost: four bytes a cluster, in pieces of 256, so that a few scattered references cost little.
 /// </remarks>
 /// <param name="isReserved">Says of a cluster without references that it must not be taken all the same.</param>
 internal sealed class ReferenceCounts(Predicate<long> isReserved)
@@ -12,7 +12,7 @@ internal sealed class ReferenceCounts(Predicate<long> isReserved)
     public const uint Maximum = InUseBefore - 1;
 
     private const uint InUseBefore = 1u << 31;
-    private const int ChunkBits = 14;
+    private const int ChunkBits = 8;
 
     private readonly Dictionary<long, uint[]> _chunks = [];
     private (long Index, uint[] Counts) _recent = (-1, []);
@@ -29,6 +29,20 @@ internal sealed class ReferenceCounts(Predicate<long> isReserved)
     {
         Make(cluster)[Slot(cluster)] = count | InUseBefore;
         End = Math.Max(End, cluster + 1);
+    }
+
+    /// <summary>Adds a reference to a cluster, which counts as in use from then on.</summary>
+    /// <returns>False if it has <paramref name="maximum"/> already.</returns>
+    public bool TryAdd(long cluster, ulong maximum)
+    {
+        uint now = this[cluster];
+        if (now >= Math.Min(maximum, Maximum))
+        {
+            return false;
+        }
+
+        Load(cluster, now + 1);
+        return true;
     }
 
     /// <summary>Clusters that were in use and have no reference left.</summary>
@@ -87,6 +101,33 @@ internal sealed class ReferenceCounts(Predicate<long> isReserved)
         _freeHint = count == 1 ? first + 1 : _freeHint;
         End = Math.Max(End, first + count);
         return first;
+    }
+
+    /// <summary>The clusters, in order, of the pieces in which either of two has something; a huge file with little in it has few.</summary>
+    public static IEnumerable<long> Clusters(ReferenceCounts left, ReferenceCounts right)
+    {
+        foreach (long index in left._chunks.Keys.Union(right._chunks.Keys).Order())
+        {
+            for (long cluster = index << ChunkBits; cluster < (index + 1) << ChunkBits; cluster++)
+            {
+                yield return cluster;
+            }
+        }
+    }
+
+    /// <summary>The last cluster that has a reference, or -1.</summary>
+    public long LastInUse
+    {
+        get
+        {
+            long cluster = End - 1;
+            while (cluster >= 0 && this[cluster] == 0)
+            {
+                cluster--;
+            }
+
+            return cluster;
+        }
     }
 
     /// <summary>Whether a range of clusters has a reference.</summary>

@@ -26,6 +26,15 @@ internal sealed class TableGeneration(ImageFile file, Qcow2HeaderCluster first, 
     private readonly int _clusterBits = (int)first.Header.ClusterBits;
     private ulong[] _newRefcountTable = [];
 
+    /// <summary>Where the active L1 table is after the switch.</summary>
+    public ulong L1Offset { get; private set; } = first.Header.L1Offset;
+
+    /// <summary>Where the snapshot table is after the switch, and how many snapshots it has.</summary>
+    public (ulong Offset, uint Count) Snapshots { get; set; } = (first.Header.SnapshotsOffset, first.Header.SnapshotCount);
+
+    /// <summary>The incompatible features after the switch.</summary>
+    public Qcow2IncompatibleFeatures Incompatible { get; set; } = first.Header.Incompatible;
+
     /// <summary>The refcount table, once switched to.</summary>
     public ulong[] RefcountTable => _newRefcountTable;
 
@@ -91,9 +100,9 @@ internal sealed class TableGeneration(ImageFile file, Qcow2HeaderCluster first, 
     /// <summary>Writes the L1 table to a new place, which the header points at after the switch.</summary>
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public async ValueTask MoveL1Async() =>
-        _header.L1Offset = (ulong)await WriteTableAsync(ClusterMap.L1Bytes(l1), BlkdebugEvent.L1GrowWriteTable).ConfigureAwait(false);
+        L1Offset = (ulong)await WriteTableAsync(ClusterMap.L1Bytes(l1), BlkdebugEvent.L1GrowWriteTable).ConfigureAwait(false);
 
-    /// <summary>Writes the refcounts, then switches the header to them and to whatever else was put into it, durably.</summary>
+    /// <summary>Writes the refcounts, then switches the header to them and to everything else that is new, durably.</summary>
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public async ValueTask SwitchAsync()
     {
@@ -105,8 +114,23 @@ internal sealed class TableGeneration(ImageFile file, Qcow2HeaderCluster first, 
         await WriteBlocksAsync().ConfigureAwait(false);
         await file.WriteAsync(place << _clusterBits, ClusterMap.L1Bytes(_newRefcountTable), BlkdebugEvent.RefblockAllocWriteTable).ConfigureAwait(false);
         await file.FlushAsync().ConfigureAwait(false);
-        (_header.RefcountTableOffset, _header.RefcountTableClusters) = ((ulong)place << _clusterBits, (uint)tableClusters);
-        await first.SwitchAsync(file).ConfigureAwait(false);
+        await SwitchHeaderAsync((ulong)place << _clusterBits, (uint)tableClusters).ConfigureAwait(false);
+    }
+
+    private async ValueTask SwitchHeaderAsync(ulong refcountTableOffset, uint refcountTableClusters)
+    {
+        var before = (_header.RefcountTableOffset, _header.RefcountTableClusters, _header.L1Offset, _header.SnapshotsOffset, _header.SnapshotCount, _header.Incompatible);
+        (_header.RefcountTableOffset, _header.RefcountTableClusters, _header.L1Offset) = (refcountTableOffset, refcountTableClusters, L1Offset);
+        (_header.SnapshotsOffset, _header.SnapshotCount, _header.Incompatible) = (Snapshots.Offset, Snapshots.Count, Incompatible);
+        try
+        {
+            await first.SwitchAsync(file).ConfigureAwait(false);
+        }
+        catch (BlockIoException)
+        {
+            (_header.RefcountTableOffset, _header.RefcountTableClusters, _header.L1Offset, _header.SnapshotsOffset, _header.SnapshotCount, _header.Incompatible) = before;
+            throw;
+        }
     }
 
     private bool SetCopied(Span<byte> table)
