@@ -66,19 +66,20 @@ internal sealed class MonitorDaemon : IDisposable
     public MiscCommands Misc { get; }
 
     /// <summary>Waits for the end, lets every session have its answers, and closes all nodes.</summary>
-    public async Task RunToEndAsync()
+    /// <remarks>The program's first thread has nothing else to do; continuations would start the thread pool for the last few milliseconds.</remarks>
+    public void RunToEnd()
     {
-        await Lifetime.Ended;
-        await Server.StopAsync();
+        Lifetime.Ended.GetAwaiter().GetResult();
+        Server.StopAsync().GetAwaiter().GetResult();
         Chardevs.Dispose();
-        await Loop.RunAsync(async () => await _graph.CloseAllAsync());
+        Loop.RunAsync(async () => await _graph.CloseAllAsync()).GetAwaiter().GetResult();
     }
 
     /// <summary>Ends at once what a failed start has begun: nothing is served yet.</summary>
-    public async Task AbandonAsync()
+    public void Abandon()
     {
-        await Loop.RunAsync(() => Lifetime.EndAsync("the start failed"));
-        await RunToEndAsync();
+        Loop.RunAsync(() => Lifetime.EndAsync(ShutdownCause.HostError, "the start failed")).GetAwaiter().GetResult();
+        RunToEnd();
     }
 
     /// <inheritdoc/>

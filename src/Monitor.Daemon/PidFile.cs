@@ -19,9 +19,10 @@ internal sealed class PidFile : IDisposable
             {
                 Mode = FileMode.OpenOrCreate,
                 Access = FileAccess.ReadWrite,
-                Share = FileShare.None,
+                Share = FileShare.ReadWrite | FileShare.Delete,
                 UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
             });
+            Lock();
             _file.SetLength(0);
             _file.Write(System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
             _file.Flush();
@@ -39,10 +40,24 @@ internal sealed class PidFile : IDisposable
         _file.Dispose();
     }
 
+    /// <summary>A record lock, as QEMU takes it: whoever only reads the file does not notice.</summary>
+    private void Lock()
+    {
+        try
+        {
+            _file.Lock(0, 0);
+        }
+        catch (IOException)
+        {
+            _file.Dispose();
+            throw new QmpException("cannot create PID file: Cannot lock pid file: Resource temporarily unavailable");
+        }
+    }
+
     private static string Describe(string path, Exception e) => e switch
     {
         DirectoryNotFoundException or FileNotFoundException => $"Could not create '{path}': No such file or directory",
         UnauthorizedAccessException => $"Could not create '{path}': Permission denied",
-        _ => "Cannot lock pid file: Resource temporarily unavailable",
+        _ => $"Could not create '{path}': {e.Message}",
     };
 }

@@ -94,19 +94,19 @@ internal static class Program
         }
         catch (CommandLineException)
         {
-            daemon.AbandonAsync().GetAwaiter().GetResult();
+            daemon.Abandon();
             throw;
         }
 
         using (pidFile)
-        using (new ShutdownSignals(signal => daemon.Loop.Post(() => daemon.Lifetime.EndAsync(signal))))
+        using (new ShutdownSignals(signal => daemon.Loop.Post(() => daemon.Lifetime.EndAsync(ShutdownCause.HostSignal, signal))))
         {
             if (isBackground)
             {
                 Background.ReportStarted();
             }
 
-            daemon.RunToEndAsync().GetAwaiter().GetResult();
+            daemon.RunToEnd();
         }
 
         return 0;

@@ -18,10 +18,11 @@ public sealed class DaemonLifetime(ExportManager exports, JobManager jobs, Drive
     /// <summary>Completes when exports and jobs are gone: what is left is to answer the sessions and close the nodes.</summary>
     public Task Ended => _ended.Task;
 
-    /// <summary>Begins the end; a second call joins the first.</summary>
+    /// <summary>Begins the end and tells it to every client; a second call joins the first.</summary>
+    /// <param name="cause">For the clients.</param>
     /// <param name="reason">For the log.</param>
     /// <returns>Completes as <see cref="Ended"/> does.</returns>
-    public Task EndAsync(string reason) => _ending ??= DoEndAsync(reason);
+    public Task EndAsync(ShutdownCause cause, string reason) => _ending ??= DoEndAsync(cause, reason);
 
     /// <summary>Refuses work that would outlive the end.</summary>
     /// <exception cref="QmpException">The end has begun.</exception>
@@ -33,9 +34,10 @@ public sealed class DaemonLifetime(ExportManager exports, JobManager jobs, Drive
         }
     }
 
-    private async Task DoEndAsync(string reason)
+    private async Task DoEndAsync(ShutdownCause cause, string reason)
     {
         DaemonLog.Info("Daemon", $"ending: {reason}");
+        jobs.Graph.Events.Shutdown(guest: false, cause);
         try
         {
             drives.AbandonParked();

@@ -75,14 +75,18 @@ public static class DescriptorSets
             throw new QmpException($"error duplicating fd: {Marshal.GetLastPInvokeErrorMessage()}");
         }
 
-        s_inherited.Add(descriptor);
+        if (!s_inherited.Contains(descriptor))
+        {
+            s_inherited.Add(descriptor);
+        }
+
         Add(new SafeFileHandle(duplicate, ownsHandle: true), id, opaque);
     }
 
     /// <summary>Closes the originals of what <see cref="AddInherited"/> has added.</summary>
     public static void CloseInherited()
     {
-        foreach (int descriptor in s_inherited.Distinct())
+        foreach (int descriptor in s_inherited)
         {
             _ = DescriptorCalls.Close(descriptor);
         }

@@ -16,5 +16,5 @@ public sealed class ControlCommands(DaemonLifetime lifetime) : IControlCommands
     public ValueTask<VersionInfo> QueryVersionAsync() => new(s_version);
 
     /// <inheritdoc/>
-    public ValueTask QuitAsync() => new(lifetime.EndAsync("quit"));
+    public ValueTask QuitAsync() => new(lifetime.EndAsync(ShutdownCause.HostQmpQuit, "quit"));
 }
