@@ -95,14 +95,17 @@ internal sealed class MonitorDaemon : IDisposable
         QapiCommands.RegisterJob(table, new JobCommands(jobs));
         QapiCommands.RegisterBlockJob(table, new BlockJobCommands(jobs, Lifetime));
         QapiCommands.RegisterExport(table, Exports);
-        QapiCommands.RegisterTransaction(table, new TransactionCommands(jobs, Lifetime));
+        var transactions = new TransactionCommands(jobs, Lifetime);
+        QapiCommands.RegisterTransaction(table, transactions);
         var chardevs = new CharCommands(Chardevs);
         QapiCommands.RegisterChar(table, chardevs);
         QapiCommands.RegisterMisc(table, Misc);
         QapiCommands.RegisterDescriptor(table, new DescriptorCommands());
         QapiCommands.RegisterMachine(table, new MachineCommands(objects, RunState));
+        var blocks = new BlockCommands(Devices, Lifetime);
+        QapiCommands.RegisterBlock(table, blocks);
         Qdev.Register(table);
-        QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, RunState, Qdev, Devices));
+        QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, RunState, transactions, blocks, Qdev, Devices));
         IntrospectCommands.Register(table);
         return table;
     }

@@ -13,7 +13,7 @@ internal sealed class SchemaReader
     private static readonly string[] _modules =
     [
         "common", "error", "control", "introspect", "sockets", "block-node", "block-driver", "bitmap", "job", "block-job", "export",
-        "transaction", "char", "crypto", "misc", "descriptor", "machine", "qdev", "hmp",
+        "transaction", "char", "crypto", "misc", "descriptor", "machine", "block", "qdev", "hmp",
     ];
 
     private readonly Schema _schema;

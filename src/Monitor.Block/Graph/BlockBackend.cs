@@ -47,7 +47,10 @@ public sealed partial class BlockBackend : IBlockParent
     public long SizeBytes => _root?.Node.SizeBytes ?? 0;
 
     /// <summary>Whether writes are refused: the node is read-only or the edge has no write permission.</summary>
-    public bool IsReadOnly => _root is not { } root || root.Node.IsReadOnly || (root.Used & BlockPermission.Write) == 0;
+    public bool IsReadOnly => _root is not { } root || root.Node.IsReadOnly || ((OnBehalfOf?._root ?? root).Used & BlockPermission.Write) == 0;
+
+    /// <summary>The door whose permissions hold here too: this one only serves its owner, and needs none of its own.</summary>
+    public BlockBackend? OnBehalfOf { get; init; }
 
     /// <summary>Called as a turn when the door closes (true) for the first time and opens (false) for the last.</summary>
     public Action<bool>? DrainedChanged { get; set; }

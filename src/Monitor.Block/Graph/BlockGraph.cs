@@ -62,13 +62,19 @@ public sealed partial class BlockGraph
     /// <exception cref="QmpException">There is neither, or the drive has no medium.</exception>
     public BlockNode Lookup(string? device, string? nodeName)
     {
-        if (device is not null && FindDrive(device) is { } drive)
+        if (device is not null && FindDrive(device) is { HasMedium: false })
         {
-            return drive.HasMedium ? drive.Node : throw new QmpException($"Device '{device}' has no medium");
+            throw new QmpException($"Device '{device}' has no medium");
         }
 
-        return (nodeName is null ? null : Find(nodeName)) ?? throw new QmpException($"Cannot find device='{device}' nor node-name='{nodeName}'");
+        return TryLookup(device, nodeName) ?? throw new QmpException($"Cannot find device='{device}' nor node-name='{nodeName}'");
     }
+
+    /// <summary>As <see cref="Lookup"/>; <see langword="null"/> when there is none.</summary>
+    public BlockNode? TryLookup(string? device, string? nodeName) =>
+        device is not null && FindDrive(device) is { HasMedium: true } drive ? drive.Node
+        : nodeName is null ? null
+        : Find(nodeName);
 
     /// <summary>Waits for the right to change the graph; first come, first served.</summary>
     public ValueTask<GraphChange> ChangeAsync() => _gate.EnterAsync();

@@ -36,10 +36,15 @@ public sealed class BlockReopen
 
     /// <summary>Makes one node, and what was opened in its definition, read-only or writable. As <see cref="RunAsync(BlockGraph, IReadOnlyList{BlockdevOptions})"/>.</summary>
     /// <exception cref="QmpException">A user of the node or the medium forbids it; everything is as before.</exception>
-    public static Task SetReadOnlyAsync(BlockGraph graph, BlockNode node, bool readOnly)
+    public static Task SetReadOnlyAsync(BlockGraph graph, BlockNode node, bool readOnly) =>
+        ChangeSettingsAsync(graph, node, node.Settings with { ReadOnly = readOnly });
+
+    /// <summary>Gives a node other settings, and what was opened in its definition those that follow from them. As <see cref="RunAsync(BlockGraph, IReadOnlyList{BlockdevOptions})"/>.</summary>
+    /// <exception cref="QmpException">A user of the node or the medium forbids it; everything is as before.</exception>
+    public static Task ChangeSettingsAsync(BlockGraph graph, BlockNode node, BlockNodeSettings settings)
     {
         var reopen = new BlockReopen(graph);
-        reopen._nodes.Add(new NodeReopen(node, node.Definition) { Settings = node.Settings with { ReadOnly = readOnly } });
+        reopen._nodes.Add(new NodeReopen(node, node.Definition) { Settings = settings });
         reopen.PlanInheritors();
         return reopen.RunAsync();
     }

@@ -71,19 +71,38 @@ public sealed class BlockStatistics
     /// <summary>Counts a request that the medium failed.</summary>
     /// <param name="kind">Its kind.</param>
     /// <param name="started"><see cref="Now"/> when it began.</param>
-    public void CountFailed(BlockRequestKind kind, long started)
+    /// <param name="takesTime">Whether its time counts, and it as activity.</param>
+    public void CountFailed(BlockRequestKind kind, long started, bool takesTime = true)
     {
         long now = Now;
         long[] cells = Volatile.Read(ref _cells) ?? MakeCells();
         int stripe = CurrentStripe();
         int cell = stripe + CellOf(kind);
         Interlocked.Increment(ref cells[cell + (int)Field.Failed]);
+        if (!takesTime)
+        {
+            return;
+        }
+
         Interlocked.Add(ref cells[cell + (int)Field.Ticks], now - started);
         Volatile.Write(ref cells[stripe + LastRequestCell], now);
     }
 
     /// <summary>Counts a request that was refused: outside the node, or a write to what is read-only.</summary>
-    public void CountInvalid(BlockRequestKind kind) => Interlocked.Increment(ref _invalid[(int)kind]);
+    /// <param name="kind">Its kind.</param>
+    /// <param name="isActivity">Whether it counts as activity.</param>
+    public void CountInvalid(BlockRequestKind kind, bool isActivity = false)
+    {
+        Interlocked.Increment(ref _invalid[(int)kind]);
+        if (isActivity)
+        {
+            long[] cells = Volatile.Read(ref _cells) ?? MakeCells();
+            Volatile.Write(ref cells[CurrentStripe() + LastRequestCell], Now);
+        }
+    }
+
+    /// <summary>Nanoseconds since <paramref name="started"/>, a value of <see cref="Now"/>.</summary>
+    public static long NanosecondsSince(long started) => ToNanoseconds(Now - started);
 
     /// <summary>Bytes of the requests that succeeded.</summary>
     public long Bytes(BlockRequestKind kind) => Sum(kind, Field.Bytes);

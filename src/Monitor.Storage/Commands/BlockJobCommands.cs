@@ -29,7 +29,7 @@ public sealed class BlockJobCommands(JobManager jobs, DaemonLifetime lifetime) :
             using GraphChange change = await jobs.Graph.ChangeAsync();
             await MirrorJob.StartAsync(jobs, new MirrorOptions
             {
-                JobId = arguments.JobId ?? "",
+                JobId = arguments.JobId ?? BlockGraph.DriveNameOf(source),
                 Source = jobs.Graph.GetDeviceOrNode(arguments.Device),
                 Target = target,
                 Sync = image.Sync,
@@ -57,10 +57,11 @@ public sealed class BlockJobCommands(JobManager jobs, DaemonLifetime lifetime) :
     {
         lifetime.CheckRunning();
         using GraphChange change = await jobs.Graph.ChangeAsync();
+        BlockNode source = jobs.Graph.GetDeviceOrNode(arguments.Device);
         await MirrorJob.StartAsync(jobs, new MirrorOptions
         {
-            JobId = arguments.JobId ?? "",
-            Source = jobs.Graph.GetDeviceOrNode(arguments.Device),
+            JobId = arguments.JobId ?? BlockGraph.DriveNameOf(source),
+            Source = source,
             Target = jobs.Graph.GetDeviceOrNode(arguments.Target),
             Sync = arguments.Sync,
             Replaces = arguments.Replaces,

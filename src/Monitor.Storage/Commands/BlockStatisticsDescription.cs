@@ -26,7 +26,7 @@ internal static class BlockStatisticsDescription
             Device = drive.Name,
             Qdev = drive.Device?.QdevName,
             NodeName = node?.NodeName,
-            Stats = Describe(drive.Statistics, node?.HighestWriteEnd ?? 0, isDrive: true),
+            Stats = Describe(drive.Statistics.Counters, node?.HighestWriteEnd ?? 0, drive.Statistics),
             DriverSpecific = node is FileNode file ? Describe(file.Discards) : null,
             Parent = node is null || DataChild(node) is not { } below ? null : DescribeChain(below),
             Backing = node is null || BelowImage(node) is not { } backing ? null : DescribeChain(backing),
@@ -36,8 +36,8 @@ internal static class BlockStatisticsDescription
     /// <summary>The figures themselves. Requests are never merged here.</summary>
     /// <param name="counted">What was counted.</param>
     /// <param name="highestWriteEnd">End of the furthest write, in bytes.</param>
-    /// <param name="isDrive">Whether they are a drive's, where failed and refused requests count.</param>
-    public static BlockDeviceStats Describe(BlockStatistics counted, long highestWriteEnd, bool isDrive = false) => new()
+    /// <param name="drive">What a drive counts beside.</param>
+    public static BlockDeviceStats Describe(BlockStatistics counted, long highestWriteEnd, DriveStatistics? drive = null) => new()
     {
         RdBytes = counted.Bytes(BlockRequestKind.Read),
         WrBytes = counted.Bytes(BlockRequestKind.Write),
@@ -63,9 +63,12 @@ internal static class BlockStatisticsDescription
         InvalidWrOperations = counted.Invalid(BlockRequestKind.Write),
         InvalidFlushOperations = counted.Invalid(BlockRequestKind.Flush),
         InvalidUnmapOperations = counted.Invalid(BlockRequestKind.Unmap),
-        AccountInvalid = isDrive,
-        AccountFailed = isDrive,
+        AccountInvalid = drive?.AccountsInvalid ?? false,
+        AccountFailed = drive?.AccountsFailed ?? false,
         TimedStats = [],
+        RdLatencyHistogram = drive?.Histogram(BlockRequestKind.Read),
+        WrLatencyHistogram = drive?.Histogram(BlockRequestKind.Write),
+        FlushLatencyHistogram = drive?.Histogram(BlockRequestKind.Flush),
     };
 
     private static BlockStats DescribeChain(BlockNode node) => new()

@@ -19,11 +19,13 @@ public sealed class HmpCommands : IHmpCommands
     /// <param name="exports">The NBD server.</param>
     /// <param name="chardevs">The character devices.</param>
     /// <param name="runState">What <c>stop</c> and <c>cont</c> set.</param>
+    /// <param name="transactions">Snapshots.</param>
+    /// <param name="blocks">Media and limits of drives.</param>
     /// <param name="qdev">The guest devices come and go.</param>
     /// <param name="devices">The drives and who uses them.</param>
     public HmpCommands(
         JobManager jobs, ControlCommands control, BlockNodeCommands blockNodes, ExportCommands exports, CharCommands chardevs, MachineRunState runState,
-        QdevCommands qdev, DeviceManager devices)
+        TransactionCommands transactions, BlockCommands blocks, QdevCommands qdev, DeviceManager devices)
     {
         IReadOnlyList<HmpCommand> info =
         [
@@ -38,7 +40,12 @@ public sealed class HmpCommands : IHmpCommands
         ];
         _monitor = new HumanMonitor(
         [
+            new BlockResizeHmpCommand(blockNodes),
+            new BlockSetIoThrottleCommand(blocks),
+            new ChangeCommand(blocks),
+            new CommitCommand(devices.Drives, blockNodes),
             new ContCommand(runState),
+            new EjectCommand(blocks),
             new DeviceAddCommand(qdev),
             new DeviceDelCommand(qdev),
             new DriveAddCommand(devices.Drives, blockNodes),
@@ -49,8 +56,9 @@ public sealed class HmpCommands : IHmpCommands
             new NbdServerRemoveCommand(exports),
             new NbdServerStartCommand(blockNodes, exports),
             new NbdServerStopCommand(exports),
-            new QemuIoHmpCommand(new QemuIoShell(jobs.Graph)),
+            new QemuIoHmpCommand(new QemuIoShell(devices)),
             new QuitCommand(control),
+            new SnapshotBlkdevCommand(transactions),
             new StopCommand(runState),
         ]);
     }

@@ -4,6 +4,7 @@ using Monitor.Block.Drivers.File;
 using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Drivers.Null;
 using Monitor.Block.Drivers.Qcow2;
+using Monitor.Block.Throttling;
 using Monitor.Qapi;
 using Monitor.Storage.Drives;
 
@@ -21,6 +22,7 @@ internal static class NodeDescription
     /// <param name="drive">The drive that shows it as its medium, if one does.</param>
     public static BlockDeviceInfo Describe(BlockNode node, bool flat, Drive? drive = null)
     {
+        ReadOnlySpan<long> limits = (drive?.Throttle?.Group.Configuration ?? ThrottleConfiguration.Unlimited).Values;
         return new BlockDeviceInfo
         {
             File = node.FileName,
@@ -31,18 +33,36 @@ internal static class NodeDescription
             BackingFileDepth = flat ? 0 : BackingDepth(node),
             Encrypted = false,
             DetectZeroes = ToWire(node.Settings.DetectZeroes),
-            Bps = 0,
-            BpsRd = 0,
-            BpsWr = 0,
-            Iops = 0,
-            IopsRd = 0,
-            IopsWr = 0,
+            Bps = limits[0],
+            BpsMax = Burst(limits, 0),
+            BpsMaxLength = BurstSeconds(limits, 0),
+            BpsRd = limits[3],
+            BpsRdMax = Burst(limits, 3),
+            BpsRdMaxLength = BurstSeconds(limits, 3),
+            BpsWr = limits[6],
+            BpsWrMax = Burst(limits, 6),
+            BpsWrMaxLength = BurstSeconds(limits, 6),
+            Iops = limits[9],
+            IopsMax = Burst(limits, 9),
+            IopsMaxLength = BurstSeconds(limits, 9),
+            IopsRd = limits[12],
+            IopsRdMax = Burst(limits, 12),
+            IopsRdMaxLength = BurstSeconds(limits, 12),
+            IopsWr = limits[15],
+            IopsWrMax = Burst(limits, 15),
+            IopsWrMaxLength = BurstSeconds(limits, 15),
+            IopsSize = limits[ThrottleConfiguration.SizeIndex] > 0 ? limits[ThrottleConfiguration.SizeIndex] : null,
+            Group = drive?.Throttle?.Group.Name,
             Image = DescribeImage(node, flat),
             Cache = new BlockdevCacheInfo { Writeback = drive?.HasWriteCache ?? true, Direct = node.Settings.CacheDirect, NoFlush = node.Settings.CacheNoFlush },
             WriteThreshold = (long)(node.WriteThreshold?.Offset ?? 0),
             DirtyBitmaps = DescribeBitmaps(node),
         };
     }
+
+    private static long? Burst(ReadOnlySpan<long> limits, int index) => limits[index + 1] > 0 ? limits[index + 1] : null;
+
+    private static long? BurstSeconds(ReadOnlySpan<long> limits, int index) => limits[index + 1] > 0 ? limits[index + 2] : null;
 
     private static ImageInfo DescribeImage(BlockNode node, bool flat)
     {

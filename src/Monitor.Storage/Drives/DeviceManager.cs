@@ -259,13 +259,17 @@ public sealed class DeviceManager(DriveManager drives)
             drive.ReadErrorPolicy = read;
         }
 
-        drive.HasWriteCache = device.Get("write-cache").Text switch
-        {
-            "on" => true,
-            "off" => false,
-            _ => drive.HasWriteCache,
-        };
+        drive.HasWriteCache = Switch(device, "write-cache", drive.HasWriteCache);
+        drive.Statistics.AccountsFailed = Switch(device, "account-failed", drive.Statistics.AccountsFailed);
+        drive.Statistics.AccountsInvalid = Switch(device, "account-invalid", drive.Statistics.AccountsInvalid);
     }
+
+    private static bool Switch(GuestDevice device, string name, bool otherwise) => device.Get(name).Text switch
+    {
+        "on" => true,
+        "off" => false,
+        _ => otherwise,
+    };
 
     private void AddBuses(GuestDevice device)
     {

@@ -1,4 +1,5 @@
 using Monitor.Block;
+using Monitor.Block.Throttling;
 using Monitor.Qapi;
 using BlockPermission = Monitor.Block.BlockPermission;
 
@@ -15,6 +16,7 @@ public sealed class Drive : IRequestPolicy
     private readonly MachineRunState _runState;
     private TaskCompletionSource _abandoned = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _io;
+    private ThrottleMember? _throttle;
 
     /// <summary>Makes a drive without a medium.</summary>
     /// <param name="graph">Where its node is.</param>
@@ -44,7 +46,7 @@ public sealed class Drive : IRequestPolicy
     public GuestDevice? Device { get; private set; }
 
     /// <summary>What its users have asked of it.</summary>
-    public BlockStatistics Statistics { get; } = new();
+    public DriveStatistics Statistics { get; } = new();
 
     /// <summary>What becomes of failed writes.</summary>
     public BlockdevOnError WriteErrorPolicy { get; internal set; } = BlockdevOnError.Enospc;
@@ -70,6 +72,16 @@ public sealed class Drive : IRequestPolicy
     /// <summary>Whether a medium put in by file name is opened read-only when nothing else is said.</summary>
     public bool IsReadOnlyByDefault { get; internal set; }
 
+    /// <summary>Whether a medium put in by file name looks for zeroes in what is written.</summary>
+    public DetectZeroesMode DetectsZeroes { get; private set; }
+
+    /// <summary>Its place in a throttle group; <see langword="null"/> while its requests have no limits.</summary>
+    public ThrottleMember? Throttle
+    {
+        get => Volatile.Read(ref _throttle);
+        internal set => Volatile.Write(ref _throttle, value);
+    }
+
     /// <inheritdoc/>
     bool IRequestPolicy.WritesThrough => !HasWriteCache;
 
@@ -77,8 +89,11 @@ public sealed class Drive : IRequestPolicy
     internal string DisplayName => Name.Length > 0 ? Name : Device?.QdevName ?? "";
 
     /// <inheritdoc/>
+    /// <remarks>Limits hold for reads and writes, of zeroes too; flushes and discards pass.</remarks>
     ValueTask IRequestPolicy.AdmitAsync(BlockRequestKind kind, long bytes) =>
-        Device is { IsTrayOpen: true } ? throw new BlockIoException(Errno.ENOMEDIUM) : default;
+        Device is { IsTrayOpen: true } ? throw new BlockIoException(Errno.ENOMEDIUM)
+        : Throttle is { } member && kind is BlockRequestKind.Read or BlockRequestKind.Write ? member.WaitAsync(kind == BlockRequestKind.Write, bytes)
+        : default;
 
     /// <inheritdoc/>
     void IRequestPolicy.CountDone(BlockRequestKind kind, long bytes, long started) => Statistics.CountDone(kind, bytes, started);
@@ -105,6 +120,16 @@ public sealed class Drive : IRequestPolicy
         _graph.Loop.Post(() => parked.SetResult(Park(isRead, error)));
         bool isRunning = await (await parked.Task.ConfigureAwait(false)).ConfigureAwait(false);
         return isRunning ? FailedRequestFate.Retry : FailedRequestFate.Report;
+    }
+
+    /// <summary>Takes note of what a next medium is to have of the present one.</summary>
+    internal void NoteMedium()
+    {
+        if (Backend.HasMedium)
+        {
+            IsReadOnlyByDefault = Backend.Node.IsReadOnly;
+            DetectsZeroes = Backend.Node.Settings.DetectZeroes;
+        }
     }
 
     /// <summary>Forgets that requests failed; a turn.</summary>

@@ -1,5 +1,6 @@
 using Monitor.Block;
 using Monitor.Block.Io;
+using Monitor.Block.Throttling;
 using Monitor.Qapi;
 using Monitor.Storage.Images;
 
@@ -10,6 +11,7 @@ public sealed class DriveManager
 {
     private readonly List<Drive> _drives = [];
     private readonly MachineRunState _runState;
+    private readonly DriveThrottling _throttling;
 
     /// <summary>Makes an empty list.</summary>
     /// <param name="graph">The nodes.</param>
@@ -18,6 +20,7 @@ public sealed class DriveManager
     {
         Graph = graph;
         _runState = runState;
+        _throttling = new DriveThrottling(graph.ThrottleGroups);
         runState.Resuming = () => _drives.ForEach(drive => drive.ResetIoStatus());
     }
 
@@ -52,6 +55,8 @@ public sealed class DriveManager
             Place = (options.Interface, place),
         };
         drive.Backend.Description = $"block device '{name}'";
+        drive.Statistics.AccountsFailed = options.AccountsFailed;
+        drive.Statistics.AccountsInvalid = options.AccountsInvalid;
         Graph.SetName(drive.Backend, name);
         try
         {
@@ -67,6 +72,11 @@ public sealed class DriveManager
         }
 
         _drives.Add(drive);
+        if (options.Limits.IsLimited)
+        {
+            _throttling.SetLimits(drive, options.Limits, options.ThrottleGroup, name);
+        }
+
         DaemonLog.Info("Storage", $"drive {name} added");
         return drive;
     }
@@ -79,11 +89,20 @@ public sealed class DriveManager
         return drive;
     }
 
+    /// <summary>Sets the limits of a drive's requests, and of all in its group.</summary>
+    /// <param name="drive">The drive.</param>
+    /// <param name="limits">The limits; none take the drive out of its group.</param>
+    /// <param name="group">The group; null for that which it is in, or one of its own.</param>
+    /// <param name="ownName">The name of a group of its own.</param>
+    internal void SetLimits(Drive drive, ThrottleConfiguration limits, string? group, string ownName) =>
+        _throttling.SetLimits(drive, limits, group, ownName);
+
     /// <summary>Ends a drive: its requests fail, its node is let go.</summary>
     internal async Task RemoveAsync(Drive drive)
     {
         _drives.Remove(drive);
         Graph.SetName(drive.Backend, "");
+        _throttling.Leave(drive);
         await EmptyAsync(drive);
         DaemonLog.Info("Storage", $"drive {drive.DisplayName} removed");
     }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using Monitor.Block;
 using Monitor.Block.Drivers;
+using Monitor.Block.Throttling;
 using Monitor.Qapi;
 using Monitor.Qapi.Keyval;
 
@@ -16,6 +17,7 @@ namespace Monitor.Storage.Drives;
 internal sealed record DriveOptions
 {
     private const string JsonPrefix = "json:";
+    private const string ThrottlePrefix = "throttling.";
 
     private static readonly string[] s_own =
     [
@@ -66,6 +68,12 @@ internal sealed record DriveOptions
     /// <summary>Whether refused requests count as activity.</summary>
     public bool AccountsInvalid { get; private init; } = true;
 
+    /// <summary>The limits of its requests.</summary>
+    public ThrottleConfiguration Limits { get; private init; } = ThrottleConfiguration.Unlimited;
+
+    /// <summary>The group that shares the limits, if given.</summary>
+    public string? ThrottleGroup => _options.GetValueOrDefault("throttling.group");
+
     /// <summary>Whether it names no medium.</summary>
     public bool IsEmpty => !_options.ContainsKey("file") && !NodeKeys().Any() && Format is null;
 
@@ -111,9 +119,30 @@ internal sealed record DriveOptions
             HasWriteCache = LegacyOptions.Flag(options, "cache.writeback", options.GetValueOrDefault("cache") is not ("writethrough" or "directsync")),
             WriteErrorPolicy = write,
             ReadErrorPolicy = read,
+            Limits = ReadLimits(options),
             AccountsFailed = LegacyOptions.Flag(options, "stats-account-failed", true),
             AccountsInvalid = LegacyOptions.Flag(options, "stats-account-invalid", true),
         };
+    }
+
+    /// <summary>The options of a medium that is put into a drive by its file name.</summary>
+    /// <param name="fileName">The file.</param>
+    /// <param name="format">Its format, if given.</param>
+    /// <param name="detect">Whether it looks for zeroes in what is written.</param>
+    public static DriveOptions OfMedium(string fileName, string? format, DetectZeroesMode detect)
+    {
+        var options = new Dictionary<string, string> { ["file"] = fileName };
+        if (format is not null)
+        {
+            options["format"] = format;
+        }
+
+        if (detect != DetectZeroesMode.Off)
+        {
+            options["detect-zeroes"] = "on";
+        }
+
+        return new DriveOptions(options);
     }
 
     /// <summary>The node to open; may read a file to find its format, so runs on a block thread.</summary>
@@ -177,6 +206,27 @@ internal sealed record DriveOptions
         return isKnown && (what == "write" || policy != BlockdevOnError.Enospc) ? policy : throw new QmpException($"'{text}' invalid {what} error action");
     }
 
+    private static ThrottleConfiguration ReadLimits(Dictionary<string, string> options)
+    {
+        long[] values = ThrottleConfiguration.Unlimited.Values.ToArray();
+        foreach (string key in options.Keys.Where(key => key.StartsWith(ThrottlePrefix, StringComparison.Ordinal)))
+        {
+            int index = ThrottleConfiguration.IndexOf(key[ThrottlePrefix.Length..]);
+            if (index >= 0)
+            {
+                values[index] = ulong.TryParse(options[key], NumberStyles.None, CultureInfo.InvariantCulture, out ulong value)
+                    ? (long)value
+                    : throw new QmpException($"Parameter '{key}' expects a number");
+            }
+            else if (key != $"{ThrottlePrefix}group")
+            {
+                throw new QmpException($"Invalid parameter '{key}'");
+            }
+        }
+
+        return new ThrottleConfiguration(values);
+    }
+
     private static int? Number(Dictionary<string, string> options, string key) =>
         !options.TryGetValue(key, out string? text) ? null
         : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
@@ -187,7 +237,7 @@ internal sealed record DriveOptions
 
     /// <summary>What is neither the drive's own nor a limit of its requests.</summary>
     private IEnumerable<string> NodeKeys() =>
-        _options.Keys.Where(key => !s_own.Contains(key) && !key.StartsWith("throttling.", StringComparison.Ordinal)
+        _options.Keys.Where(key => !s_own.Contains(key) && !key.StartsWith(ThrottlePrefix, StringComparison.Ordinal)
             && !key.StartsWith("stats-intervals", StringComparison.Ordinal));
 
     private BlockdevDriver ReadDriver(string? file)

@@ -243,7 +243,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
     }
 
     private DirtyBitmap FindExternal(BlockDirtyBitmap bitmap) =>
-        (graph.Find(bitmap.Node) ?? throw new QmpException($"Node '{bitmap.Node}' not found")).Bitmaps.Find(bitmap.Name);
+        (graph.TryLookup(bitmap.Node, bitmap.Node) ?? throw new QmpException($"Node '{bitmap.Node}' not found")).Bitmaps.Find(bitmap.Name);
 
     private async Task RemoveAsync(NbdExport export, BlockExportRemoveMode mode)
     {

@@ -1,5 +1,6 @@
 using System.Text;
 using Monitor.Qapi;
+using Monitor.Qapi.Keyval;
 
 namespace Monitor.Storage.Hmp;
 
@@ -33,7 +34,11 @@ internal sealed class HmpArguments
             }
             else if (position < line.Length && ReadText(line, ref position) is { } text)
             {
-                arguments._values.Add(parameter.Name, text);
+                arguments._values.Add(parameter.Name, parameter.Kind == HmpParameterKind.Number ? CheckNumber(text) : text);
+            }
+            else if (!parameter.IsOptional && parameter.Kind == HmpParameterKind.Number)
+            {
+                throw new QmpException("unexpected end of expression");
             }
             else if (!parameter.IsOptional)
             {
@@ -48,6 +53,9 @@ internal sealed class HmpArguments
 
     /// <summary>The value of a parameter; <see langword="null"/> when it was left out.</summary>
     public string? Find(string name) => _values.GetValueOrDefault(name);
+
+    /// <summary>The value of a number that is not optional.</summary>
+    public long Number(string name) => KeyvalScalar.ParseInt64(Encoding.ASCII.GetBytes(_values[name])) ?? 0;
 
     /// <summary>Whether a flag was given.</summary>
     public bool Has(char flag) => _values.ContainsKey(flag.ToString());
@@ -81,6 +89,13 @@ internal sealed class HmpArguments
         }
 
         return position++ < line.Length ? text.ToString() : null;
+    }
+
+    private static string CheckNumber(string text)
+    {
+        int digits = text.StartsWith("0x", StringComparison.Ordinal) ? 2 : text.StartsWith('-') ? 1 : 0;
+        int wrong = text.AsSpan(digits).IndexOfAnyExcept(digits == 2 ? "0123456789abcdefABCDEF" : "0123456789");
+        return wrong < 0 ? text : throw new QmpException($"invalid char '{text[digits + wrong]}' in expression");
     }
 
     private static char Unescape(char letter) => letter switch

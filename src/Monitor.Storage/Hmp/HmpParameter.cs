@@ -24,4 +24,7 @@ internal enum HmpParameterKind
 
     /// <summary>The same, naming a node or drive.</summary>
     Device,
+
+    /// <summary>A decimal number, or a hexadecimal one behind 0x.</summary>
+    Number,
 }

@@ -23,7 +23,7 @@ internal abstract class BackupAction(JobManager jobs, BlockdevBackup arguments, 
         {
             foreach (string name in (string[])[Arguments.Device, Arguments.Target])
             {
-                if (Graph.Find(name) is { } node)
+                if (Graph.TryLookup(name, name) is { } node)
                 {
                     yield return node;
                 }
@@ -49,7 +49,7 @@ internal abstract class BackupAction(JobManager jobs, BlockdevBackup arguments, 
         BlockNode target = FindTarget();
         _job = BackupJob.Prepare(jobs, new BackupOptions
         {
-            JobId = Arguments.JobId ?? "",
+            JobId = Arguments.JobId ?? BlockGraph.DriveNameOf(source),
             Source = source,
             Target = target,
             Sync = Sync,

@@ -12,7 +12,7 @@ internal abstract class BitmapAction(BlockGraph graph, string nodeName, string b
 {
     private DirtyBitmap? _bitmap;
 
-    public override IEnumerable<BlockNode> DrainedNodes => Graph.Find(nodeName) is { } node ? [node] : [];
+    public override IEnumerable<BlockNode> DrainedNodes => Graph.TryLookup(nodeName, nodeName) is { } node ? [node] : [];
 
     /// <summary>Where the nodes are.</summary>
     protected BlockGraph Graph { get; } = graph;

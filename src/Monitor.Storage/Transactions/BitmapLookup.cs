@@ -11,7 +11,7 @@ internal static class BitmapLookup
     /// <exception cref="QmpException">Either does not exist.</exception>
     public static (BlockNode Node, DirtyBitmap Bitmap) Find(BlockGraph graph, string nodeName, string bitmapName)
     {
-        BlockNode node = graph.Find(nodeName) ?? throw new QmpException($"Node '{nodeName}' not found");
+        BlockNode node = graph.TryLookup(nodeName, nodeName) ?? throw new QmpException($"Node '{nodeName}' not found");
         return (node, node.Bitmaps.Find(bitmapName));
     }
 }

@@ -11,7 +11,7 @@ internal sealed class BlockDirtyBitmapAddAction(BlockGraph graph, BlockDirtyBitm
 
     public override string ActionName => "block-dirty-bitmap-add";
 
-    public override IEnumerable<BlockNode> DrainedNodes => graph.Find(arguments.Node) is { } node ? [node] : [];
+    public override IEnumerable<BlockNode> DrainedNodes => graph.TryLookup(arguments.Node, arguments.Node) is { } node ? [node] : [];
 
     public override void Prepare()
     {

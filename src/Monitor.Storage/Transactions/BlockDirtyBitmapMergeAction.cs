@@ -23,7 +23,7 @@ internal sealed class BlockDirtyBitmapMergeAction(BlockGraph graph, BlockDirtyBi
 
             foreach (BlockDirtyBitmapOrStr source in arguments.Bitmaps)
             {
-                if (source.External is { } external && Graph.Find(external.Node) is { } node)
+                if (source.External is { } external && Graph.TryLookup(external.Node, external.Node) is { } node)
                 {
                     yield return node;
                 }

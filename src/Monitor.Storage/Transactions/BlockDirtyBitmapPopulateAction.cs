@@ -19,7 +19,7 @@ internal sealed class BlockDirtyBitmapPopulateAction(JobManager jobs, BlockDirty
 
     public override bool HoldsGraph => true;
 
-    public override IEnumerable<BlockNode> DrainedNodes => jobs.Graph.Find(arguments.Node) is { } node ? [node] : [];
+    public override IEnumerable<BlockNode> DrainedNodes => jobs.Graph.TryLookup(arguments.Node, arguments.Node) is { } node ? [node] : [];
 
     public override void Prepare()
     {

@@ -15,7 +15,7 @@ internal sealed class BlockdevSnapshotAction(JobManager jobs, BlockdevSnapshot a
         {
             foreach (string name in (string[])[arguments.Node, arguments.Overlay])
             {
-                if (Graph.Find(name) is { } node)
+                if (Graph.TryLookup(name, name) is { } node)
                 {
                     yield return node;
                 }

@@ -18,7 +18,7 @@ internal sealed class BlockdevSnapshotInternalSyncAction(JobManager jobs, Blockd
 
     public override bool NeedsInstant => true;
 
-    public override IEnumerable<BlockNode> DrainedNodes => jobs.Graph.Find(arguments.Device) is { } node ? [node] : [];
+    public override IEnumerable<BlockNode> DrainedNodes => jobs.Graph.TryLookup(arguments.Device, arguments.Device) is { } node ? [node] : [];
 
     public override async ValueTask CaptureAsync()
     {

@@ -14,7 +14,7 @@ internal sealed class BlockdevSnapshotSyncAction(JobManager jobs, BlockdevSnapsh
 
     public override string ActionName => "blockdev-snapshot-sync";
 
-    public override IEnumerable<BlockNode> DrainedNodes => arguments.NodeName is { } name && Graph.Find(name) is { } node ? [node, _overlay!] : [];
+    public override IEnumerable<BlockNode> DrainedNodes => Graph.TryLookup(arguments.Device, arguments.NodeName) is { } node ? [node, _overlay!] : [];
 
     public override async ValueTask OpenAsync()
     {

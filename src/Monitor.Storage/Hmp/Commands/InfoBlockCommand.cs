@@ -24,12 +24,13 @@ internal sealed class InfoBlockCommand(BlockNodeCommands blockNodes) : HmpComman
         bool verbose = arguments.Has('v');
         if (!arguments.Has('n'))
         {
-            foreach (BlockInfo drive in await blockNodes.QueryBlockAsync())
+            IReadOnlyList<BlockInfo> drives = await blockNodes.QueryBlockAsync();
+            for (int i = 0; i < drives.Count; i++)
             {
-                if (wanted is null || wanted == drive.Device)
+                if (wanted is null || wanted == drives[i].Device)
                 {
-                    output.Append(output.Length > 0 ? "\n" : "");
-                    PrintDrive(drive, verbose, output);
+                    output.Append(i > 0 ? "\n" : "");
+                    PrintDrive(drives[i], verbose, output);
                 }
             }
         }
@@ -93,6 +94,7 @@ internal sealed class InfoBlockCommand(BlockNodeCommands blockNodes) : HmpComman
         output.Append($"{(cache.Direct ? ", direct" : "")}{(cache.NoFlush ? ", ignore flushes" : "")}\n");
         output.Append(node.BackingFile is { } backing ? $"    Backing file:     {backing} (chain depth: {node.BackingFileDepth})\n" : "");
         output.Append(node.DetectZeroes != BlockdevDetectZeroesOptions.Off ? $"    Detect zeroes:    {node.DetectZeroes.ToWire()}\n" : "");
+        PrintLimits(node, output);
         if (verbose)
         {
             output.Append("\nImages:\n");
@@ -101,5 +103,19 @@ internal sealed class InfoBlockCommand(BlockNodeCommands blockNodes) : HmpComman
                 ImageText.Print(image, output);
             }
         }
+    }
+
+    private static void PrintLimits(BlockDeviceInfo node, StringBuilder output)
+    {
+        if ((node.Bps | node.BpsRd | node.BpsWr | node.Iops | node.IopsRd | node.IopsWr) == 0)
+        {
+            return;
+        }
+
+        output.Append($"    I/O throttling:   bps={node.Bps} bps_rd={node.BpsRd} bps_wr={node.BpsWr}");
+        output.Append($" bps_max={node.BpsMax ?? 0} bps_rd_max={node.BpsRdMax ?? 0} bps_wr_max={node.BpsWrMax ?? 0}");
+        output.Append($" iops={node.Iops} iops_rd={node.IopsRd} iops_wr={node.IopsWr}");
+        output.Append($" iops_max={node.IopsMax ?? 0} iops_rd_max={node.IopsRdMax ?? 0} iops_wr_max={node.IopsWrMax ?? 0}");
+        output.Append($" iops_size={node.IopsSize ?? 0} group={node.Group}\n");
     }
 }

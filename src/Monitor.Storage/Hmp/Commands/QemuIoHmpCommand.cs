@@ -1,5 +1,4 @@
 using System.Text;
-using Monitor.Qapi;
 using Monitor.Storage.Hmp.QemuIo;
 
 namespace Monitor.Storage.Hmp.Commands;
@@ -11,7 +10,7 @@ internal sealed class QemuIoHmpCommand(QemuIoShell shell) : HmpCommand
     public override string Name => "qemu-io";
 
     /// <inheritdoc/>
-    public override string Help => "carry out a command of qemu-io, such as \"read 0 4k\", on a node; -d names it by a device";
+    public override string Help => "carry out a command of qemu-io, such as \"read 0 4k\", on a node or drive; -d names it by its device";
 
     /// <inheritdoc/>
     public override IReadOnlyList<HmpParameter> Parameters =>
@@ -19,7 +18,5 @@ internal sealed class QemuIoHmpCommand(QemuIoShell shell) : HmpCommand
 
     /// <inheritdoc/>
     public override ValueTask RunAsync(HmpArguments arguments, StringBuilder output) =>
-        arguments.Has('d')
-            ? throw new QmpException($"Device '{arguments["device"]}' not found")
-            : shell.RunAsync(arguments["device"], arguments["command"], output);
+        shell.RunAsync(arguments["device"], arguments.Has('d'), arguments["command"], output);
 }

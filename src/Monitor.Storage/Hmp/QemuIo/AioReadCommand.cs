@@ -22,6 +22,9 @@ internal sealed class AioReadCommand : QemuIoCommand
     public override int MaximumWords => -1;
 
     /// <inheritdoc/>
+    public override bool IsCounted => true;
+
+    /// <inheritdoc/>
     public override ValueTask<Task?> RunAsync(QemuIoRequest request)
     {
         byte? pattern = request.Find('P') is { } text ? QemuIoNumber.ParsePattern(text) : null;

@@ -27,6 +27,9 @@ internal sealed class AioWriteCommand : QemuIoCommand
     public override bool Writes => true;
 
     /// <inheritdoc/>
+    public override bool IsCounted => true;
+
+    /// <inheritdoc/>
     public override ValueTask<Task?> RunAsync(QemuIoRequest request)
     {
         QemuIoTransfer.Fill(0, request.Find('P'));

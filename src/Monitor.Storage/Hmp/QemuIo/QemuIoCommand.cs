@@ -24,6 +24,9 @@ internal abstract class QemuIoCommand
     /// <summary>Whether it writes to the node.</summary>
     public virtual bool Writes => false;
 
+    /// <summary>Whether a drive's figures count its requests.</summary>
+    public virtual bool IsCounted => false;
+
     /// <summary>How help and errors show it.</summary>
     public string Usage => $"{Name} {(Arguments.Length > 0 ? Arguments + " " : "")}-- {Help}";
 

@@ -1,5 +1,6 @@
 using System.Text;
 using Monitor.Block;
+using Monitor.Storage.Drives;
 
 namespace Monitor.Storage.Hmp.QemuIo;
 
@@ -38,6 +39,9 @@ internal sealed class QemuIoRequest
 
     /// <summary>The node.</summary>
     public BlockBackend Backend { get; }
+
+    /// <summary>The drive that named the node, if one did.</summary>
+    public Drive? Drive { get; init; }
 
     /// <summary>What is printed, lines ended by LF.</summary>
     public StringBuilder Output { get; }

@@ -1,6 +1,7 @@
 using System.Text;
 using Monitor.Block;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 using BlockPermission = Monitor.Block.BlockPermission;
 
 namespace Monitor.Storage.Hmp.QemuIo;
@@ -15,31 +16,36 @@ internal sealed class QemuIoShell
     private const int MaximumLeftText = 1 << 16;
 
     private readonly BlockGraph _graph;
+    private readonly DeviceManager _devices;
     private readonly IReadOnlyList<QemuIoCommand> _commands;
     private readonly HashSet<Task> _pending = [];
     private readonly StringBuilder _left = new();
 
     /// <summary>Makes one.</summary>
-    /// <param name="graph">The nodes.</param>
-    public QemuIoShell(BlockGraph graph)
+    /// <param name="devices">The drives that may be named instead of nodes, and their devices.</param>
+    public QemuIoShell(DeviceManager devices)
     {
-        _graph = graph;
+        _devices = devices;
+        _graph = devices.Drives.Graph;
         _commands =
         [
             new AioFlushCommand(FlushAsync), new AioReadCommand(), new AioWriteCommand(), new AllocCommand(), new DiscardCommand(),
             new FlushCommand(), new QemuIoHelpCommand(() => _commands!), new QemuIoInfoCommand(), new LengthCommand(), new MapCommand(),
-            new ReadCommand(), new ReadvCommand(), new SleepCommand(), new WriteCommand(), new WritevCommand(),
+            new ReadCommand(), new ReadvCommand(), new ReopenCommand(_graph), new SleepCommand(), new WriteCommand(), new WritevCommand(),
         ];
     }
 
     /// <summary>Carries out a command; a turn.</summary>
-    /// <param name="nodeName">The node.</param>
+    /// <param name="name">The node or drive.</param>
+    /// <param name="isDevice">Whether the name is that of a guest device instead.</param>
     /// <param name="line">The command and its words.</param>
     /// <param name="output">What it prints, lines ended by LF.</param>
     /// <exception cref="QmpException">There is no such node.</exception>
-    public async ValueTask RunAsync(string nodeName, string line, StringBuilder output)
+    public async ValueTask RunAsync(string name, bool isDevice, string line, StringBuilder output)
     {
-        BlockNode Find() => _graph.Find(nodeName) ?? throw new QmpException($"Cannot find device='' nor node-name='{nodeName}'");
+        Drive? FindDrive() => isDevice ? _devices.GetDriveOfDevice(name) : _devices.Drives.Find(name);
+
+        (BlockNode, Drive?) Find() => FindDrive() is { } drive ? (NodeOf(drive, name), drive) : (_graph.Lookup("", name), null);
 
         Find();
         string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
@@ -72,14 +78,18 @@ internal sealed class QemuIoShell
                     : $"between {minimum} and {maximum} arguments");
     }
 
-    private async ValueTask RunAsync(QemuIoCommand command, Func<BlockNode> find, string[] words, StringBuilder output)
+    private static BlockNode NodeOf(Drive drive, string name) =>
+        drive.Backend.HasMedium ? drive.Backend.Node : throw new QmpException($"Device '{name}' has no medium");
+
+    private async ValueTask RunAsync(QemuIoCommand command, Func<(BlockNode Node, Drive? Drive)> find, string[] words, StringBuilder output)
     {
-        var backend = new BlockBackend();
+        BlockBackend backend;
+        Drive? drive;
         try
         {
             using GraphChange change = await _graph.ChangeAsync();
-            BlockPermission used = command.Writes ? BlockPermission.Write : BlockPermission.None;
-            _graph.AttachRoot(backend, find(), used, BlockPermission.All);
+            (BlockNode node, drive) = find();
+            backend = Attach(command, node, drive);
         }
         catch (QmpException e)
         {
@@ -91,7 +101,7 @@ internal sealed class QemuIoShell
         var text = new StringBuilder();
         try
         {
-            rest = await command.RunAsync(new QemuIoRequest(command, backend, words.AsSpan(1), text));
+            rest = await command.RunAsync(new QemuIoRequest(command, backend, words.AsSpan(1), text) { Drive = drive });
         }
         catch (QemuIoException e)
         {
@@ -107,6 +117,19 @@ internal sealed class QemuIoShell
         {
             _ = ForgetAsync(finished);
         }
+    }
+
+    /// <summary>A door to a node; on a drive that a device uses it does what the drive may.</summary>
+    private BlockBackend Attach(QemuIoCommand command, BlockNode node, Drive? drive)
+    {
+        bool isGuests = drive?.Device is not null;
+        var backend = new BlockBackend
+        {
+            OnBehalfOf = isGuests ? drive!.Backend : null,
+            Policy = drive is null ? null : new QemuIoPolicy(drive, command.IsCounted),
+        };
+        _graph.AttachRoot(backend, node, command.Writes && !isGuests ? BlockPermission.Write : BlockPermission.None, BlockPermission.All);
+        return backend;
     }
 
     private async Task FinishAsync(Task? rest, BlockBackend backend, StringBuilder text, StringBuilder output)

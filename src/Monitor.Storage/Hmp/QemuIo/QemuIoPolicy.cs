@@ -1,0 +1,48 @@
+using Monitor.Block;
+using Monitor.Storage.Drives;
+
+namespace Monitor.Storage.Hmp.QemuIo;
+
+/// <summary>Requests of qemu-io on a drive: its limits hold, its error policies do not; only <c>aio_</c> commands are counted.</summary>
+/// <param name="drive">The drive.</param>
+/// <param name="isCounted">Whether its figures count them.</param>
+internal sealed class QemuIoPolicy(Drive drive, bool isCounted) : IRequestPolicy
+{
+    private readonly IRequestPolicy _drive = drive;
+
+    /// <inheritdoc/>
+    public bool WritesThrough => _drive.WritesThrough;
+
+    /// <inheritdoc/>
+    public ValueTask AdmitAsync(BlockRequestKind kind, long bytes) => _drive.AdmitAsync(kind, bytes);
+
+    /// <inheritdoc/>
+    public void CountDone(BlockRequestKind kind, long bytes, long started)
+    {
+        if (isCounted)
+        {
+            _drive.CountDone(kind, bytes, started);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void CountFailed(BlockRequestKind kind, long started)
+    {
+        if (isCounted)
+        {
+            _drive.CountFailed(kind, started);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void CountInvalid(BlockRequestKind kind)
+    {
+        if (isCounted)
+        {
+            _drive.CountInvalid(kind);
+        }
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<FailedRequestFate> DecideAsync(BlockRequestKind kind, BlockIoException error) => new(FailedRequestFate.Report);
+}
