@@ -29,6 +29,28 @@ public sealed class Qcow2BitmapCrashTests
         }
     }
 
+    [Test]
+    public async Task A_disk_full_at_any_write_of_the_store_leaves_each_bitmap_exact_or_in_use([Values(512, 65536)] int clusterBytes)
+    {
+        bool stored = false;
+        for (int writes = 0; !stored; writes++)
+        {
+            var storage = new StorageNode(await TestImage.CreateAsync(Size, clusterBytes));
+            var life = new Life(3);
+            await life.LiveAsync(storage, sessions: 1);
+            Qcow2Node node = await TestImage.OpenAsync(storage);
+            await life.UseAsync(node, 1);
+            int left = writes;
+            storage.FailsWrite = _ => left-- <= 0;
+            await node.CloseAsync();
+            storage.FailsWrite = null;
+            stored = left >= 0;
+            string when = $"clusters of {clusterBytes}, full after {writes} writes";
+            Assert.That(ImageChecker.Check(storage.Bytes).Corruptions, Is.Empty, when);
+            await CheckBitmapsAsync(storage.Content, life, when);
+        }
+    }
+
     private static async Task CheckBitmapsAsync(StorageContent left, Life life, string when)
     {
         Qcow2Node node = await TestImage.OpenAsync(new StorageNode(left, readOnly: true), readOnly: true);
@@ -52,9 +74,9 @@ public sealed class Qcow2BitmapCrashTests
         /// <summary>The bitmaps whose store completed and that nobody began to remove since.</summary>
         internal HashSet<string> Stored { get; } = [];
 
-        internal async Task<bool> LiveAsync(StorageNode storage)
+        internal async Task<bool> LiveAsync(StorageNode storage, int sessions = 3)
         {
-            for (int session = 0; session < 3; session++)
+            for (int session = 0; session < sessions; session++)
             {
                 Qcow2Node node;
                 try
@@ -76,7 +98,8 @@ public sealed class Qcow2BitmapCrashTests
             return true;
         }
 
-        private async Task UseAsync(Qcow2Node node, int session)
+        /// <summary>A bitmap is added, the guest writes; later the one before it is merged into it and removed.</summary>
+        internal async Task UseAsync(Qcow2Node node, int session)
         {
             node.Bitmaps.Add($"b{session}", 4096, persistent: true);
             for (int i = 0; i < 4; i++)
@@ -89,6 +112,8 @@ public sealed class Qcow2BitmapCrashTests
             if (session == 0)
                 return;
             DirtyBitmap removed = node.Bitmaps.Find($"b{session - 1}");
+            node.Bitmaps.Merge(node.Bitmaps.Find($"b{session}"), [removed]);
+            NoteExact(node);
             node.Bitmaps.PrepareRemove(removed);
             Stored.Remove(removed.Name!);
             node.Bitmaps.Release(removed);
@@ -106,9 +131,14 @@ public sealed class Qcow2BitmapCrashTests
             }
             finally
             {
-                foreach (DirtyBitmap bitmap in node.Bitmaps.Named())
-                    Exact[bitmap.Name!] = node.Bitmaps.Sha256(bitmap);
+                NoteExact(node);
             }
+        }
+
+        private void NoteExact(Qcow2Node node)
+        {
+            foreach (DirtyBitmap bitmap in node.Bitmaps.Named())
+                Exact[bitmap.Name!] = node.Bitmaps.Sha256(bitmap);
         }
     }
 }
