@@ -103,7 +103,7 @@ internal static class Qcow2BitmapDirectory
             && entry.TableOffset != 0
             && entry.TableOffset % (ulong)host.ClusterSize == 0
             && entry.GranularityBits is >= MinGranularityBits and <= MaxGranularityBits
-            && entry.NameBytes.Length is > 0 and <= NodeBitmaps.MaxNameBytes
+            && entry.NameBytes.Length <= NodeBitmaps.MaxNameBytes
             && (entry.Flags & ~Qcow2BitmapFlags.Known) == 0
             && entry.Type == Qcow2BitmapDirectoryEntry.DirtyTracking
             && (entry.TableSize - 1L) * host.ClusterSize < MaxBitmapDataBytes;
