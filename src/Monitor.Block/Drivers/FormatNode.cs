@@ -27,6 +27,9 @@ public abstract class FormatNode : BlockNode
     /// <summary>Counts the requests that use looked-up clusters.</summary>
     internal GracePeriods Requests { get; } = new();
 
+    /// <summary>Bytes of what the format zeroes by itself: a cluster, or a part of one.</summary>
+    protected virtual int UnitSizeBytes => ClusterSizeBytes;
+
     /// <inheritdoc/>
     public override ValueTask<BlockMapping> MapAsync(long offset, long length) =>
         TryMap(offset, length, out BlockMapping run) ? new ValueTask<BlockMapping>(run) : MapLaterAsync(offset, length);
@@ -54,7 +57,7 @@ public abstract class FormatNode : BlockNode
     /// <param name="offset">Guest position in bytes.</param>
     /// <param name="length">Bytes, at least 1.</param>
     /// <param name="mayUnmap">Whether the space may be given back.</param>
-    /// <returns>Bytes done; 0 where zeroes must be written out up to the end of the cluster.</returns>
+    /// <returns>Bytes done; 0 where zeroes must be written out up to the end of the unit.</returns>
     protected abstract ValueTask<long> ZeroClustersAsync(long offset, long length, bool mayUnmap);
 
     /// <summary>Gives the start of a range back.</summary>
@@ -131,7 +134,7 @@ public abstract class FormatNode : BlockNode
                     throw new BlockIoException(Errno.ENOTSUP);
                 }
 
-                done = Math.Min(end - offset, ClusterSizeBytes - (offset % ClusterSizeBytes));
+                done = Math.Min(end - offset, UnitSizeBytes - (offset % UnitSizeBytes));
                 await WriteZeroBytesAsync(offset, done).ConfigureAwait(false);
             }
 

@@ -14,6 +14,9 @@ internal interface IBlockDriver
     /// <summary>Whether options of an open node may change at all.</summary>
     bool SupportsReopen => true;
 
+    /// <summary>What the options say of the external data file; <see langword="null"/> if nothing, or the driver has none.</summary>
+    BlockdevRef? DataFile(BlockdevOptions options) => null;
+
     /// <summary>Refuses changes of options that an open node cannot follow.</summary>
     /// <param name="before">The options it was opened with.</param>
     /// <param name="after">The options it is to have.</param>

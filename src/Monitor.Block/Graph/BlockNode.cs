@@ -253,6 +253,17 @@ public abstract class BlockNode : IBlockParent
     /// <summary>The backing file that the image's header names, once open; <see langword="null"/> if it names none or the format cannot.</summary>
     public virtual BackingImage? BackingFromImage => null;
 
+    /// <summary>The edge's name of an external data file.</summary>
+    protected internal const string DataFileChild = "data-file";
+
+    /// <summary>The external data file that the image's header asks for, once open: its name, or empty if the header does not say it; null if it asks for none.</summary>
+    public virtual string? DataFileFromImage => null;
+
+    /// <summary>Takes note that the external data file was attached.</summary>
+    protected internal virtual void AdoptDataFile()
+    {
+    }
+
     /// <summary>Tells of a point of the work of the node above, for <c>blkdebug</c>: passed down the chain until such a node takes it.</summary>
     /// <param name="evt">What is about to happen.</param>
     public virtual void DebugEvent(BlkdebugEvent evt)
@@ -273,6 +284,27 @@ public abstract class BlockNode : IBlockParent
         foreach (BlockChild edge in _parents)
         {
             (edge.Parent as BlockNode)?.FollowChildSize();
+        }
+    }
+
+    /// <summary>Takes space for a range ahead of its first write; what it reads as does not change, or is zeroes.</summary>
+    /// <param name="offset">First byte.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="mode">Reserve (falloc) or write zeroes (full).</param>
+    /// <exception cref="BlockIoException">The medium cannot (ENOTSUP), or failed.</exception>
+    public virtual async ValueTask PreallocateAsync(long offset, long length, PreallocMode mode)
+    {
+        if (mode != PreallocMode.Full)
+        {
+            throw new BlockIoException(Errno.ENOTSUP, $"Unsupported preallocation mode '{mode.ToWire()}'");
+        }
+
+        byte[] zeroes = new byte[Math.Min(length, 1 << 20)];
+        for (long done = 0; done < length;)
+        {
+            int piece = (int)Math.Min(zeroes.Length, length - done);
+            await WriteAsync(offset + done, zeroes.AsMemory(0, piece)).ConfigureAwait(false);
+            done += piece;
         }
     }
 

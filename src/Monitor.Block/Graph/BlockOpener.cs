@@ -64,6 +64,7 @@ public sealed class BlockOpener
         }
 
         await OpenMediumAsync(node);
+        await OpenDataFileAsync(node, driver.DataFile(options));
         await OpenBackingAsync(node, driver.Backing(options));
         return node;
     }
@@ -111,6 +112,22 @@ public sealed class BlockOpener
         }
 
         _opened.Add(node);
+    }
+
+    private async Task OpenDataFileAsync(BlockNode node, BlockdevRef? given)
+    {
+        if (node.DataFileFromImage is not { } name)
+        {
+            _ = given is null ? given : throw new QmpException("'data-file' can only be set for images with an external data file");
+            return;
+        }
+
+        BlockdevOptions? definition = given is not null ? given.Definition
+            : name.Length > 0 ? new BlockdevOptions { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = name } }
+            : throw new QmpException("'data-file' is required for this image");
+        BlockNode? dataFile = definition is null ? null : await OpenNodeAsync(definition, BlockNodeInheritance.Child(node.Settings));
+        await AttachAsync(node, dataFile, given?.Reference, BlockNode.DataFileChild, BlockChildRole.Data);
+        node.AdoptDataFile();
     }
 
     private async Task OpenBackingAsync(BlockNode node, BlockdevRefOrNull? given)

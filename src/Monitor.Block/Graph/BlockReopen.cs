@@ -70,7 +70,7 @@ public sealed class BlockReopen
         foreach (BlockChildSpec spec in driver.Children(options))
         {
             BlockChild edge = node.Children.First(child => child.Name == spec.Name);
-            reopen.Roles.Add((edge, spec.Role));
+            reopen.Roles.Add((edge, node.DataFileFromImage is null ? spec.Role : edge.Role));
             PlanChild(reopen, edge, spec.Name, spec.Reference.Definition, spec.Reference.Reference);
         }
     }

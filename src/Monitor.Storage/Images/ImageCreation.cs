@@ -23,24 +23,46 @@ internal static class ImageCreation
 
     private static async Task CreateQcow2Async(BlockGraph graph, BlockdevCreateOptionsQcow2 options)
     {
-        BlockNode file = options.File.Definition is { } definition
-            ? await BlockOpener.OpenAsync(graph, definition, monitorOwned: false)
-            : graph.GetDeviceOrNode(options.File.Reference!);
-        var door = new BlockBackend();
+        BlockNode file = await FindAsync(graph, options.File);
+        var doors = new List<BlockBackend>();
+        var nodes = new List<BlockNode> { file };
         try
         {
-            using (await graph.ChangeAsync())
+            doors.Add(await AttachAsync(graph, file));
+            BlockNode? dataFile = null;
+            if (options.DataFile is { } given)
             {
-                graph.AttachRoot(door, file, BlockPermission.Write | BlockPermission.Resize, BlockPermission.All);
+                dataFile = await FindAsync(graph, given);
+                nodes.Add(dataFile);
+                doors.Add(await AttachAsync(graph, dataFile));
             }
 
-            await BlockThreads.RunAsync(() => Qcow2Image.CreateAsync(file, options));
+            await BlockThreads.RunAsync(() => Qcow2Image.CreateAsync(file, options, dataFile));
         }
         finally
         {
             using GraphChange change = await graph.ChangeAsync();
-            await graph.DetachRootAsync(door);
-            await graph.ReleaseAsync(file);
+            foreach (BlockBackend door in doors)
+            {
+                await graph.DetachRootAsync(door);
+            }
+
+            foreach (BlockNode node in nodes)
+            {
+                await graph.ReleaseAsync(node);
+            }
         }
+    }
+
+    private static async Task<BlockNode> FindAsync(BlockGraph graph, BlockdevRef reference) => reference.Definition is { } definition
+        ? await BlockOpener.OpenAsync(graph, definition, monitorOwned: false)
+        : graph.GetDeviceOrNode(reference.Reference!);
+
+    private static async Task<BlockBackend> AttachAsync(BlockGraph graph, BlockNode node)
+    {
+        var door = new BlockBackend();
+        using GraphChange change = await graph.ChangeAsync();
+        graph.AttachRoot(door, node, BlockPermission.Write | BlockPermission.Resize, BlockPermission.All);
+        return door;
     }
 }

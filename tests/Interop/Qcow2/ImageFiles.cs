@@ -8,11 +8,11 @@ namespace Interop.Qcow2;
 /// <summary>Makes and opens images on disk.</summary>
 internal static class ImageFiles
 {
-    public static async Task CreateAsync(string path, BlockdevCreateOptionsQcow2 options)
+    public static async Task CreateAsync(string path, BlockdevCreateOptionsQcow2 options, BlockNode? dataFile = null)
     {
         await File.WriteAllBytesAsync(path, []);
         FileNode file = await OpenFileAsync(path);
-        await Qcow2Image.CreateAsync(file, options);
+        await Qcow2Image.CreateAsync(file, options, dataFile);
         await file.CloseAsync();
     }
 
@@ -23,11 +23,16 @@ internal static class ImageFiles
         return file;
     }
 
-    public static async Task<OpenImage> OpenAsync(string path, BlockdevOptionsQcow2? options = null, BlockNode? backing = null, bool readOnly = false)
+    public static async Task<OpenImage> OpenAsync(string path, BlockdevOptionsQcow2? options = null, BlockNode? backing = null, bool readOnly = false, BlockNode? dataFile = null)
     {
         FileNode file = await OpenFileAsync(path, readOnly);
         var node = new Qcow2Node(new BlockNodeSettings { NodeName = "image", DiscardUnmap = true, ReadOnly = readOnly }, options, new NoEvents());
         Attach(node, file, "file", BlockChildRole.Image);
+        if (dataFile is not null)
+        {
+            Attach(node, dataFile, "data-file", BlockChildRole.Data);
+        }
+
         if (backing is not null)
         {
             Attach(node, backing, "backing", BlockChildRole.CopyOnWrite);

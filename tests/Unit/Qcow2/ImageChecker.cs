@@ -111,9 +111,11 @@ internal sealed class ImageChecker
 
             Refer(table, 1, $"L2 table {i}");
             CheckCopied(l1, refcount?.Invoke(table >> _clusterBits), $"L1 entry {i}");
-            for (long k = 0; k < 1 << (_clusterBits - 3); k++)
+            bool hasDataFile = (Byte(79) & 4) != 0;
+            int entryBits = (Byte(79) & 16) != 0 ? 4 : 3;
+            for (long k = 0; k < 1 << (_clusterBits - entryBits) && !hasDataFile; k++)
             {
-                ulong l2 = U64(table + (k * 8));
+                ulong l2 = U64(table + (k << entryBits));
                 long cluster = (long)(l2 & OffsetMask);
                 if ((l2 >> 62 & 1) != 0)
                 {

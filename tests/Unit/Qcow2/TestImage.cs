@@ -10,8 +10,7 @@ internal static class TestImage
     public static async Task<StorageContent> CreateAsync(
         long sizeBytes, int clusterBytes = 65536, int refcountBits = 16, BlockdevQcow2Version version = BlockdevQcow2Version.V3, string? backingFile = null)
     {
-        var storage = new StorageNode();
-        await Qcow2Image.CreateAsync(storage, new BlockdevCreateOptionsQcow2
+        return await CreateAsync(new BlockdevCreateOptionsQcow2
         {
             File = null!,
             Size = (ulong)sizeBytes,
@@ -20,15 +19,31 @@ internal static class TestImage
             Version = version,
             BackingFile = backingFile,
         });
+    }
+
+    public static async Task<StorageContent> CreateAsync(BlockdevCreateOptionsQcow2 options, BlockNode? dataFile = null)
+    {
+        var storage = new StorageNode();
+        await Qcow2Image.CreateAsync(storage, options, dataFile);
         return storage.Content;
     }
 
     public static async Task<Qcow2Node> OpenAsync(
-        StorageNode storage, BlockNode? backing = null, BlockdevOptionsQcow2? options = null, EventRecorder? events = null, bool readOnly = false)
+        StorageNode storage,
+        BlockNode? backing = null,
+        BlockdevOptionsQcow2? options = null,
+        EventRecorder? events = null,
+        bool readOnly = false,
+        BlockNode? dataFile = null)
     {
         var node = new Qcow2Node(
             new BlockNodeSettings { NodeName = "q", ReadOnly = readOnly, DiscardUnmap = true }, options, events ?? new EventRecorder());
         Attach(node, storage, "file", BlockChildRole.Image);
+        if (dataFile is not null)
+        {
+            Attach(node, dataFile, "data-file", BlockChildRole.Data);
+        }
+
         if (backing is not null)
         {
             Attach(node, backing, "backing", BlockChildRole.CopyOnWrite);

@@ -50,7 +50,7 @@ public static class FileImage
         switch (options.Preallocation ?? PreallocMode.Off)
         {
             case PreallocMode.Metadata:
-                throw new QmpException("Unsupported preallocation mode 'metadata'");
+                throw new QmpException("Unsupported preallocation mode: metadata");
             case PreallocMode.Falloc when size > 0:
                 Reserve(file, size);
                 break;
@@ -86,7 +86,7 @@ public static class FileImage
         }
         catch (BlockIoException e)
         {
-            throw new QmpException($"Could not preallocate data for the new file: {e.Message}");
+            throw new QmpException($"Could not preallocate new data: {e.Message}");
         }
     }
 

@@ -109,6 +109,10 @@ public sealed class FileNode : BlockNode
     public override ValueTask<BlockMapping> MapAsync(long offset, long length) => _extents.MapAsync(offset, length);
 
     /// <inheritdoc/>
+    public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
+        mode == PreallocMode.Falloc ? new(BlockThreads.RunAsync(() => Reserve(offset, length))) : base.PreallocateAsync(offset, length, mode);
+
+    /// <inheritdoc/>
     protected internal override void CheckPermissions(BlockPermission used, BlockPermission shared)
     {
         base.CheckPermissions(used, shared);
@@ -287,6 +291,16 @@ public sealed class FileNode : BlockNode
             Discards.Count(length, succeeded);
             NoteChange();
         }
+    }
+
+    private void Reserve(long offset, long length)
+    {
+        if (!_file.TryReserve(offset, length))
+        {
+            throw new BlockIoException(Errno.EOPNOTSUPP, "Could not preallocate new data");
+        }
+
+        GrowSize(offset + length);
     }
 
     private void WriteZeroes(long offset, long length, BlockWriteFlags flags)

@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block.Drivers.Filters;
 
 /// <summary>A node that shows its one filtered child's content: everything passes through, a derived filter changes what it must.</summary>
@@ -36,6 +38,10 @@ public abstract class FilterNode(BlockNodeSettings settings) : BlockNode(setting
             ? new BlockMapping(BlockMappingKind.Data, run.Length, Filtered, new HostOffset(offset))
             : run;
     }
+
+    /// <inheritdoc/>
+    public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
+        Below.PreallocateAsync(offset, length, mode);
 
     /// <inheritdoc/>
     protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer) => Below.ReadAsync(offset, buffer);

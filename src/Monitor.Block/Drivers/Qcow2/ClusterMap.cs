@@ -16,6 +16,7 @@ internal sealed class ClusterMap
     private readonly int _clusterBits;
     private readonly int _tableBits;
     private readonly int _sliceBits;
+    private readonly L2Layout _layout;
     private ulong[] _l1;
     private int _dirtyFrom = int.MaxValue;
     private int _dirtyTo = -1;
@@ -30,8 +31,9 @@ internal sealed class ClusterMap
         _image = image;
         _l1 = l1;
         _clusterBits = (int)image.Header.Header.ClusterBits;
-        _tableBits = _clusterBits - 3;
-        _sliceBits = System.Numerics.BitOperations.Log2((uint)sliceBytes) - 3;
+        _layout = image.Layout;
+        _tableBits = _clusterBits - _layout.EntryBits;
+        _sliceBits = System.Numerics.BitOperations.Log2((uint)sliceBytes) - _layout.EntryBits;
         _slices = new MetadataCache(sliceBytes, cacheBytes);
         foreach (ulong entry in l1)
         {
@@ -53,6 +55,11 @@ internal sealed class ClusterMap
 
     private int TableShift => _clusterBits + _tableBits;
 
+    private int SlicesPerTable => 1 << (_tableBits - _sliceBits);
+
+    /// <summary>Entries in a slice.</summary>
+    public int SliceEntries => 1 << _sliceBits;
+
     /// <summary>The slice that holds a guest position's entry, if it is in memory.</summary>
     /// <param name="guestOffset">Guest position in bytes.</param>
     /// <param name="entry">The entry's number in the slice.</param>
@@ -68,6 +75,18 @@ internal sealed class ClusterMap
 
     /// <summary>Guest bytes from a position to the end of what its L2 table covers.</summary>
     public long BytesToTableEnd(long guestOffset) => (1L << TableShift) - (guestOffset & ((1L << TableShift) - 1));
+
+    /// <summary>Guest bytes from a position that has no table to the next that has one, within a length.</summary>
+    public long BytesWithoutTable(long guestOffset, long length)
+    {
+        long run = BytesToTableEnd(guestOffset);
+        while (run < length && HasNoTable(guestOffset + run))
+        {
+            run += 1L << TableShift;
+        }
+
+        return Math.Min(run, length);
+    }
 
     /// <summary>The slice that holds a guest position's entry, read if need be; <see langword="null"/> if there is no table. Under the lock.</summary>
     /// <exception cref="BlockIoException">The medium failed, or the L1 entry is damaged.</exception>
@@ -106,7 +125,7 @@ internal sealed class ClusterMap
         }
         else if ((entry & Qcow2Format.Copied) == 0)
         {
-            await CopyTableAsync(guestOffset, index, table).ConfigureAwait(false);
+            await CopyTableAsync(index, table).ConfigureAwait(false);
         }
         else if (_image.Clusters.FindOverlap(table, 1) is { } owner and not MetadataClusters.ActiveL2)
         {
@@ -172,11 +191,35 @@ internal sealed class ClusterMap
         await _image.Refcounts.DecreaseAsync(new ClusterRun(oldPlace >> _clusterBits, oldClusters)).ConfigureAwait(false);
     }
 
+    /// <summary>Gives back the tables from one on; their entries are empty, nothing is in flight. Under the lock.</summary>
+    /// <param name="firstTable">Number of its L1 entry.</param>
+    public void Cut(long firstTable)
+    {
+        for (int index = (int)firstTable; index < _l1.Length; index++)
+        {
+            long table = (long)(_l1[index] & Qcow2Format.OffsetMask);
+            if (table == 0)
+            {
+                continue;
+            }
+
+            ForgetSlices(index);
+            SetL1(index, 0);
+            _image.Clusters.Remove(table, ClusterBytes);
+            _image.Retired.Add(new ClusterRun(table >> _clusterBits, 1), discard: true);
+        }
+    }
+
     /// <summary>What is wrong with an entry, or <see langword="null"/>.</summary>
     /// <param name="entry">The entry.</param>
     /// <param name="forWrite">Whether its cluster is to be written or freed, so that it must not hold metadata.</param>
     public string? FindDamage(L2Entry entry, bool forWrite)
     {
+        if (_layout.IsContradictory(entry))
+        {
+            return "Invalid cluster entry found";
+        }
+
         if (entry.Kind is L2EntryKind.ZeroPlain or L2EntryKind.ZeroAllocated && _image.Header.Header.Version < 3)
         {
             return "Zero cluster entry found in pre-v3 image";
@@ -194,7 +237,7 @@ internal sealed class ClusterMap
                 : $"Preallocated zero cluster offset {entry.HostOffset:#x} unaligned";
         }
 
-        return forWrite && _image.Clusters.FindOverlap(entry.HostOffset, ClusterBytes) is { } owner
+        return forWrite && !_layout.HasDataFile && _image.Clusters.FindOverlap(entry.HostOffset, ClusterBytes) is { } owner
             ? $"Preventing invalid write on metadata (overlaps with {owner})"
             : null;
     }
@@ -210,7 +253,7 @@ internal sealed class ClusterMap
         }
 
         long index = guestOffset >> _clusterBits >> _sliceBits;
-        long place = table + (index % (1 << (_tableBits - _sliceBits)) * _slices.BlockBytes);
+        long place = table + (index % SlicesPerTable * _slices.BlockBytes);
         byte[] bytes = new byte[_slices.BlockBytes];
         await _image.File.ReadAsync(place, bytes, BlkdebugEvent.L2Load).ConfigureAwait(false);
         var slice = new MetadataBlock(index, place, bytes) { IsSuspect = IsSuspect(bytes) };
@@ -220,10 +263,10 @@ internal sealed class ClusterMap
 
     private bool IsSuspect(ReadOnlySpan<byte> slice)
     {
-        for (; !slice.IsEmpty; slice = slice[sizeof(ulong)..])
+        for (int i = 0; i < SliceEntries; i++)
         {
-            ulong raw = BinaryPrimitives.ReadUInt64BigEndian(slice);
-            if (raw != 0 && FindDamage(new L2Entry(raw), forWrite: true) is not null)
+            L2Entry entry = _layout.Read(slice, i);
+            if (entry != default && FindDamage(entry, forWrite: true) is not null)
             {
                 return true;
             }
@@ -239,7 +282,7 @@ internal sealed class ClusterMap
     }
 
     /// <summary>Gives the active L1 table its own copy of a table that a snapshot shares.</summary>
-    private async ValueTask CopyTableAsync(long guestOffset, int index, long table)
+    private async ValueTask CopyTableAsync(int index, long table)
     {
         if (!IsTablePlace(table))
         {
@@ -248,10 +291,9 @@ internal sealed class ClusterMap
 
         ClusterRun run = await _image.Refcounts.AllocateAsync(1).ConfigureAwait(false);
         await FillTableAsync(index, run, table).ConfigureAwait(false);
-        long firstSlice = guestOffset >> TableShift << (_tableBits - _sliceBits);
-        for (long i = 0; i < 1 << (_tableBits - _sliceBits); i++)
+        for (long i = 0; i < SlicesPerTable; i++)
         {
-            if (_slices.Find(firstSlice + i) is { } slice)
+            if (_slices.Find(((long)index * SlicesPerTable) + i) is { } slice)
             {
                 slice.HostOffset = (run.First << _clusterBits) + (i * _slices.BlockBytes);
             }
@@ -287,9 +329,25 @@ internal sealed class ClusterMap
 
         long table = run.First << _clusterBits;
         _image.Clusters.Add(table, ClusterBytes, MetadataClusters.ActiveL2);
-        Volatile.Write(ref _l1[index], (ulong)table | Qcow2Format.Copied);
+        SetL1(index, (ulong)table | Qcow2Format.Copied);
+    }
+
+    private void SetL1(int index, ulong entry)
+    {
+        Volatile.Write(ref _l1[index], entry);
         _dirtyFrom = Math.Min(_dirtyFrom, index);
         Volatile.Write(ref _dirtyTo, Math.Max(_dirtyTo, index));
+    }
+
+    private void ForgetSlices(int index)
+    {
+        for (long i = 0; i < SlicesPerTable; i++)
+        {
+            if (_slices.Find(((long)index * SlicesPerTable) + i) is { } slice)
+            {
+                _slices.Remove(slice);
+            }
+        }
     }
 
     /// <summary>Entries of a table as the image holds them.</summary>

@@ -10,6 +10,9 @@ internal sealed class ImageFile(BlockChild child)
     /// <summary>The edge to the file.</summary>
     public BlockChild Child { get; } = child;
 
+    /// <summary>The edge to the file that holds the guest data, if that is another one: a sync makes it durable first.</summary>
+    public BlockChild? Data { get; set; }
+
     /// <summary>Bytes of the file.</summary>
     public long SizeBytes => Child.Node.SizeBytes;
 
@@ -56,6 +59,11 @@ internal sealed class ImageFile(BlockChild child)
         Tell(BlkdebugEvent.FlushToDisk);
         try
         {
+            if (Data is { } data)
+            {
+                await data.Node.FlushAsync().ConfigureAwait(false);
+            }
+
             await Child.Node.FlushAsync().ConfigureAwait(false);
         }
         catch (BlockIoException e)

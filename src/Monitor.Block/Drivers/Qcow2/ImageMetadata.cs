@@ -30,6 +30,7 @@ internal sealed class ImageMetadata
         Corruption = new CorruptionReporter(node, Header, File, events);
         Retired = new RetiredClusters(requests);
         _sizes = sizes;
+        Layout = L2Layout.For(Header.Header);
         Adopt(image.L1, image.RefcountTable, image.Snapshots, image.SnapshotTableBytes);
     }
 
@@ -60,6 +61,8 @@ internal sealed class ImageMetadata
     public Qcow2HeaderCluster Header { get; }
 
     public MetadataClusters Clusters { get; private set; }
+
+    public L2Layout Layout { get; }
 
     public CorruptionReporter Corruption { get; }
 

@@ -21,17 +21,19 @@ internal enum L2EntryKind
 
 /// <summary>One entry of an L2 table (qcow2 spec, "L2 table entry").</summary>
 /// <param name="Raw">The 64 bits, in the machine's order.</param>
-internal readonly record struct L2Entry(ulong Raw)
+/// <param name="Bitmap">In images with extended entries: bit i says that unit i holds data, bit 32 + i that it reads as zeroes.</param>
+internal readonly record struct L2Entry(ulong Raw, ulong Bitmap = 0)
 {
-    private const ulong CompressedFlag = 1UL << 62;
+    public const ulong CompressedFlag = 1UL << 62;
     private const ulong ZeroFlag = 1;
 
     /// <summary>Reads as zeroes, no host cluster.</summary>
     public static L2Entry Zero => new(ZeroFlag);
 
+    /// <summary>What the entry as a whole is; with a bitmap, <see cref="L2Layout"/> tells of each unit.</summary>
     public L2EntryKind Kind => (Raw & CompressedFlag) != 0 ? L2EntryKind.Compressed
         : (Raw & ZeroFlag) != 0 ? (HostOffset == 0 ? L2EntryKind.ZeroPlain : L2EntryKind.ZeroAllocated)
-        : HostOffset == 0 ? L2EntryKind.Unallocated : L2EntryKind.Normal;
+        : HostOffset == 0 && !IsCopied ? L2EntryKind.Unallocated : L2EntryKind.Normal;
 
     /// <summary>Where the host cluster begins, for kinds that have one.</summary>
     public long HostOffset => (long)(Raw & Qcow2Format.OffsetMask);
@@ -39,11 +41,8 @@ internal readonly record struct L2Entry(ulong Raw)
     /// <summary>The host cluster belongs to this entry alone.</summary>
     public bool IsCopied => (Raw & Qcow2Format.Copied) != 0;
 
-    /// <summary>Data that may be overwritten in place.</summary>
-    public bool IsInPlace => Kind == L2EntryKind.Normal && IsCopied;
-
     /// <summary>The same entry, reading as zeroes.</summary>
-    public L2Entry WithZero => new(Raw | ZeroFlag);
+    public L2Entry WithZero => this with { Raw = Raw | ZeroFlag };
 
     /// <summary>An entry for a cluster of its own.</summary>
     public static L2Entry Data(long hostOffset) => new((ulong)hostOffset | Qcow2Format.Copied);

@@ -4,9 +4,15 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <param name="node">The image.</param>
 /// <param name="claim">The guest clusters.</param>
 /// <param name="run">The host clusters.</param>
-/// <param name="isKept">The clusters were the entries' own already (preallocated zero clusters), so giving them back frees nothing.</param>
+/// <param name="isKept">The clusters are the entries' own already, or of a data file, so giving them back frees nothing.</param>
 internal sealed class Qcow2Allocation(Qcow2Node node, GuestClusterClaim claim, ClusterRun run, bool isKept) : ClusterAllocation
 {
+    /// <summary>The first unit of the first cluster that holds data once this is linked.</summary>
+    public required int FirstUnit { get; init; }
+
+    /// <summary>Behind the last such unit, counted from the first cluster's start.</summary>
+    public required int EndUnit { get; init; }
+
     public GuestClusterClaim Claim { get; } = claim;
 
     public ClusterRun Run { get; } = run;

@@ -25,7 +25,7 @@ internal readonly record struct Qcow2CacheSizes(long L2Bytes, long RefcountBytes
             throw new QmpException($"L2 cache entry size must be a power of two between 512 and the cluster size ({header.ClusterBytes})");
         }
 
-        long wholeDisk = RoundUp((long)(header.SizeBytes >> (int)header.ClusterBits << 3), header.ClusterBytes);
+        long wholeDisk = RoundUp((long)(header.SizeBytes >> (int)header.ClusterBits << L2Layout.For(header).EntryBits), header.ClusterBytes);
         long leastRefcount = (long)LeastRefcountClusters << (int)header.ClusterBits;
         (long l2, long refcount) = options?.CacheSize is { } both
             ? Split(both, options.L2CacheSize, options.RefcountCacheSize, wholeDisk, leastRefcount)

@@ -9,6 +9,8 @@ internal sealed class Qcow2Driver : IBlockDriver
 
     public BlockdevRefOrNull? Backing(BlockdevOptions options) => options.Qcow2.Backing;
 
+    public BlockdevRef? DataFile(BlockdevOptions options) => options.Qcow2.DataFile;
+
     public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph) =>
         new Qcow2Node(settings, options.Qcow2, graph.Events);
 }

@@ -12,6 +12,9 @@ internal sealed record Qcow2HeaderExtension(uint Type, byte[] Data)
     public const uint BackingFormat = 0xE2792ACA;
     public const uint FeatureNames = 0x6803F857;
 
+    /// <summary>The external data file's name.</summary>
+    public const uint DataFile = 0x44415441;
+
     /// <summary>A type that means nothing to anybody: such an extension fills space.</summary>
     public const uint Padding = 0x50414444;
 

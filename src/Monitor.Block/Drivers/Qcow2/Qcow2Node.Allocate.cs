@@ -1,6 +1,6 @@
 namespace Monitor.Block.Drivers.Qcow2;
 
-/// <summary>Room for writes; zeroing and discarding by metadata.</summary>
+/// <summary>Room for writes.</summary>
 public sealed partial class Qcow2Node
 {
     /// <summary>Bytes of an allocation with edges to copy: they go through one buffer.</summary>
@@ -21,66 +21,11 @@ public sealed partial class Qcow2Node
                 await CheckEntryAsync(slice, entry, forWrite: true).ConfigureAwait(false);
             }
 
-            var first = new L2Entry(slice.ReadEntry(entry));
-            return first.IsInPlace ? InPlace(slice, entry, first, offset, length)
-                : first is { Kind: L2EntryKind.ZeroAllocated, IsCopied: true } ? Kept(slice, entry, first, offset, length)
+            L2Entry first = Layout.Read(slice, entry);
+            bool isData = Layout.KindAt(first, UnitAt(offset)) == L2EntryKind.Normal;
+            return isData && first.IsCopied ? InPlace(slice, entry, first, offset, length)
+                : Layout.OwnsCluster(first) ? Kept(slice, entry, first, offset, length)
                 : await NewAsync(slice, entry, offset, length).ConfigureAwait(false);
-        }
-        finally
-        {
-            _image.Lock.Release();
-        }
-    }
-
-    /// <inheritdoc/>
-    protected override async ValueTask<long> ZeroClustersAsync(long offset, long length, bool mayUnmap)
-    {
-        await EnterForAsync(offset >> _clusterBits).ConfigureAwait(false);
-        try
-        {
-            _image.ThrowIfCorrupt();
-            await _image.ReclaimAsync().ConfigureAwait(false);
-            long inCluster = offset & (ClusterSizeBytes - 1);
-            long part = Math.Min(length, ClusterSizeBytes - inCluster);
-            bool whole = inCluster == 0 && (part == ClusterSizeBytes || offset + part >= SizeBytes);
-            if (!whole && !await IsZeroableAsync(offset).ConfigureAwait(false))
-            {
-                return 0;
-            }
-
-            long end = offset + length >= SizeBytes ? long.MaxValue : offset + length;
-            long last = whole ? Math.Max(offset >> _clusterBits, (end >> _clusterBits) - 1) : offset >> _clusterBits;
-            long clusters = await SetZeroAsync(offset, last - (offset >> _clusterBits) + 1, mayUnmap).ConfigureAwait(false);
-            return Math.Min(length, (clusters << _clusterBits) - (clusters == 0 ? 0 : inCluster));
-        }
-        finally
-        {
-            _image.Lock.Release();
-        }
-    }
-
-    /// <inheritdoc/>
-    protected override async ValueTask<long> DiscardClustersAsync(long offset, long length)
-    {
-        long inCluster = offset & (ClusterSizeBytes - 1);
-        long part = Math.Min(length, ClusterSizeBytes - inCluster);
-        if (inCluster != 0 || (part < ClusterSizeBytes && offset + part < SizeBytes))
-        {
-            return part;
-        }
-
-        await EnterForAsync(offset >> _clusterBits).ConfigureAwait(false);
-        try
-        {
-            _image.ThrowIfCorrupt();
-            await _image.ReclaimAsync().ConfigureAwait(false);
-            if (_image.Map.HasNoTable(offset) && Backing is null)
-            {
-                return Math.Min(length, _image.Map.BytesToTableEnd(offset));
-            }
-
-            long clusters = offset + length >= SizeBytes ? (length + ClusterSizeBytes - 1) >> _clusterBits : length >> _clusterBits;
-            return Math.Min(length, await SetDiscardedAsync(offset, clusters).ConfigureAwait(false) << _clusterBits);
         }
         finally
         {
@@ -94,11 +39,14 @@ public sealed partial class Qcow2Node
         await _image.Lock.WaitAsync().ConfigureAwait(false);
         try
         {
-            (MetadataBlock slice, int entry) = (room.Claim.Slice, room.Claim.Entry);
+            MetadataBlock slice = room.Claim.Slice;
             for (int i = 0; i < room.Run.Count; i++)
             {
-                var old = new L2Entry(slice.ReadEntry(entry + i));
-                slice.WriteEntry(entry + i, L2Entry.Data((room.Run.First + i) << _clusterBits).Raw);
+                L2Entry old = Layout.Read(slice, room.Claim.Entry + i);
+                int from = i == 0 ? room.FirstUnit : 0;
+                int to = Math.Min(Layout.Units, room.EndUnit - (i * Layout.Units));
+                L2Entry kept = old.Kind == L2EntryKind.Compressed ? default : old;
+                Layout.Write(slice, room.Claim.Entry + i, Layout.WithData(kept, (room.Run.First + i) << _clusterBits, from, to));
                 if (!room.IsKept)
                 {
                     Retire(old, discard: false);
@@ -178,20 +126,16 @@ public sealed partial class Qcow2Node
         claim.SetDone();
     }
 
-    private InPlaceAllocation InPlace(MetadataBlock slice, int entry, L2Entry first, long offset, long length)
+    private InPlaceAllocation InPlace(MetadataBlock slice, int entry, L2Entry first, long offset, long length) => new()
     {
-        long inCluster = offset & (ClusterSizeBytes - 1);
-        return new InPlaceAllocation
-        {
-            Length = slice.IsSuspect ? Math.Min(length, ClusterSizeBytes - inCluster) : InPlaceRun(slice, entry, first, inCluster, length),
-            Child = _file,
-            Host = new HostOffset(first.HostOffset + inCluster),
-            HeadBytes = 0,
-            TailBytes = 0,
-        };
-    }
+        Length = RunLength(slice, entry, offset, length, BlockMappingKind.Data, mustOwn: true),
+        Child = _data,
+        Host = new HostOffset(first.HostOffset + (offset & (ClusterSizeBytes - 1))),
+        HeadBytes = 0,
+        TailBytes = 0,
+    };
 
-    /// <summary>Uses one cluster that was kept for the entry while it read as zeroes.</summary>
+    /// <summary>Uses one cluster that the entry has already, though what is written to holds no data yet.</summary>
     private Qcow2Allocation Kept(MetadataBlock slice, int entry, L2Entry first, long offset, long length) =>
         Start(slice, entry, new ClusterRun(first.HostOffset >> _clusterBits, 1), offset, length, isKept: true);
 
@@ -205,131 +149,91 @@ public sealed partial class Qcow2Node
         }
 
         int count = 1;
-        while (count < wanted && entry + count < slice.EntryCount && NeedsRoom(slice, entry + count, (offset >> _clusterBits) + count))
+        while (count < wanted && entry + count < _image.Map.SliceEntries && NeedsRoom(slice, entry + count, (offset >> _clusterBits) + count))
         {
             count++;
         }
 
-        ClusterRun run = await _image.Refcounts.AllocateAsync(count).ConfigureAwait(false);
-        return Start(slice, entry, run, offset, length, isKept: false);
+        // In a data file every guest cluster has its place.
+        ClusterRun run = Layout.HasDataFile
+            ? new ClusterRun(offset >> _clusterBits, count)
+            : await _image.Refcounts.AllocateAsync(count).ConfigureAwait(false);
+        return Start(slice, entry, run, offset, length, isKept: Layout.HasDataFile);
     }
 
-    private bool NeedsRoom(MetadataBlock slice, int entry, long cluster)
-    {
-        var next = new L2Entry(slice.ReadEntry(entry));
-        return !slice.IsSuspect && !next.IsInPlace && !(next.Kind == L2EntryKind.ZeroAllocated && next.IsCopied) && FindInFlight(cluster) is null;
-    }
+    private bool NeedsRoom(MetadataBlock slice, int entry, long cluster) =>
+        !slice.IsSuspect && !Layout.OwnsCluster(Layout.Read(slice, entry)) && FindInFlight(cluster) is null;
 
+    /// <summary>Claims the guest clusters, and finds what must be filled around the write: units are linked wholly, and data moves with its cluster.</summary>
     private Qcow2Allocation Start(MetadataBlock slice, int entry, ClusterRun run, long offset, long length, bool isKept)
     {
-        int head = (int)(offset & (ClusterSizeBytes - 1));
-        long covered = Math.Min(length, (run.Count << _clusterBits) - head);
-        int tail = (int)((run.Count << _clusterBits) - head - covered);
-        long firstCluster = offset >> _clusterBits;
+        int inCluster = (int)(offset & (ClusterSizeBytes - 1));
+        long covered = Math.Min(length, (run.Count << _clusterBits) - inCluster);
+        long end = inCluster + covered;
+        int lastCluster = (int)((end - 1) >> _clusterBits);
+        (L2Entry first, L2Entry last) = (Layout.Read(slice, entry), Layout.Read(slice, entry + lastCluster));
+        (int unit, int lastUnit) = (inCluster >> Layout.UnitBits, (int)((end - 1) >> Layout.UnitBits));
+        (int from, int to) = (unit, lastUnit + 1);
+        bool moves = first.HostOffset != run.First << _clusterBits;
+        if (moves)
+        {
+            from = Math.Min(from, Layout.DataUnits(first).From);
+            to = Math.Max(to, (lastCluster * Layout.Units) + Layout.DataUnits(last).To);
+        }
+
+        int lastInCluster = lastUnit - (lastCluster * Layout.Units);
+        int head = inCluster - (from << Layout.UnitBits);
+        int tail = !moves && Layout.KindAt(last, lastInCluster) == L2EntryKind.Normal ? 0 : (int)(((long)to << Layout.UnitBits) - end);
+        if (Layout.HasDataFile)
+        {
+            // The data file is as long as the disk.
+            tail = (int)Math.Min(tail, SizeBytes - offset - covered);
+        }
+
         bool blank = run.IsFresh
-            && (head == 0 || ReadsZero(slice, entry, firstCluster))
-            && (tail == 0 || ReadsZero(slice, entry + (int)run.Count - 1, firstCluster + run.Count - 1));
-        return new Qcow2Allocation(this, Claim(firstCluster, run.Count, slice, entry), run, isKept)
+            && (head == 0 || ReadsZero(first, from, unit + 1, offset))
+            && (tail == 0 || ReadsZero(last, lastInCluster, to - (lastCluster * Layout.Units), offset + covered - 1));
+        return new Qcow2Allocation(this, Claim(offset >> _clusterBits, run.Count, slice, entry), run, isKept)
         {
             Length = covered,
-            Child = _file,
-            Host = new HostOffset((run.First << _clusterBits) + head),
+            Child = _data,
+            Host = new HostOffset((run.First << _clusterBits) + inCluster),
             HeadBytes = blank ? 0 : head,
             TailBytes = blank ? 0 : tail,
+            FirstUnit = from,
+            EndUnit = to,
         };
     }
 
-    private bool ReadsZero(MetadataBlock slice, int entry, long cluster) => new L2Entry(slice.ReadEntry(entry)).Kind switch
+    /// <summary>Whether some units of an entry read as zeroes.</summary>
+    /// <param name="entry">The entry.</param>
+    /// <param name="from">The first unit.</param>
+    /// <param name="to">Behind the last unit.</param>
+    /// <param name="offset">A guest position in that cluster.</param>
+    private bool ReadsZero(L2Entry entry, int from, int to, long offset)
     {
-        L2EntryKind.ZeroPlain or L2EntryKind.ZeroAllocated => true,
-        L2EntryKind.Unallocated => Backing is not { } backing || backing.Node.SizeBytes <= cluster << _clusterBits,
-        _ => false,
-    };
-
-    /// <summary>Whether the whole cluster may become a zero cluster although only a part is to be zeroed.</summary>
-    private async ValueTask<bool> IsZeroableAsync(long offset)
-    {
-        MetadataBlock? slice = await _image.Map.LoadAsync(offset).ConfigureAwait(false);
-        if (slice is null)
+        for (int unit = from; unit < to;)
         {
-            return Backing is not { } backing || backing.Node.SizeBytes <= offset >> _clusterBits << _clusterBits;
-        }
-
-        _ = _image.Map.Find(offset, out int entry);
-        return ReadsZero(slice, entry, offset >> _clusterBits);
-    }
-
-    /// <summary>Sets zero entries from one on, within its slice.</summary>
-    /// <returns>Clusters dealt with; 0 where the version has no zero entries and data must be written.</returns>
-    private async ValueTask<long> SetZeroAsync(long offset, long clusters, bool mayUnmap)
-    {
-        if (Version < 3)
-        {
-            return Backing is null ? await SetDiscardedAsync(offset, clusters).ConfigureAwait(false) : 0;
-        }
-
-        return await ChangeEntriesAsync(offset, clusters, old => old.Kind switch
-        {
-            L2EntryKind.ZeroPlain => old,
-            L2EntryKind.Normal or L2EntryKind.ZeroAllocated when !mayUnmap => old.WithZero,
-            _ => L2Entry.Zero,
-        }).ConfigureAwait(false);
-    }
-
-    private ValueTask<long> SetDiscardedAsync(long offset, long clusters)
-    {
-        bool hasBacking = Backing is not null;
-        L2Entry empty = Version >= 3 ? L2Entry.Zero : default;
-        return ChangeEntriesAsync(offset, clusters, old => old.Kind switch
-        {
-            L2EntryKind.ZeroPlain => old,
-            L2EntryKind.Unallocated when !hasBacking => old,
-            _ => empty,
-        });
-    }
-
-    /// <summary>Changes entries from one on, up to the end of its slice or the next allocation under way; clusters that lose their entry are retired.</summary>
-    private async ValueTask<long> ChangeEntriesAsync(long offset, long clusters, Func<L2Entry, L2Entry> change)
-    {
-        MetadataBlock slice = await _image.Map.LoadForChangeAsync(offset).ConfigureAwait(false);
-        _ = _image.Map.Find(offset, out int entry);
-        long done = 0;
-        for (; done < clusters && entry < slice.EntryCount; done++, entry++)
-        {
-            if (done > 0 && FindInFlight((offset >> _clusterBits) + done) is not null)
+            unit += Layout.RunAt(entry, unit, out L2EntryKind kind);
+            bool isZero = kind is L2EntryKind.ZeroPlain or L2EntryKind.ZeroAllocated || (kind == L2EntryKind.Unallocated && HasNothingBelow(offset));
+            if (!isZero)
             {
-                break;
-            }
-
-            if (slice.IsSuspect)
-            {
-                await CheckEntryAsync(slice, entry, forWrite: true).ConfigureAwait(false);
-            }
-
-            var old = new L2Entry(slice.ReadEntry(entry));
-            L2Entry changed = change(old);
-            if (changed == old)
-            {
-                continue;
-            }
-
-            slice.WriteEntry(entry, changed.Raw);
-            _image.Map.MarkDirty(slice);
-            if (changed.HostOffset != old.HostOffset || old.Kind == L2EntryKind.Compressed)
-            {
-                Retire(old, discard: true);
+                return false;
             }
         }
 
-        return done;
+        return true;
     }
+
+    /// <summary>Whether no backing file shows through anywhere in the cluster of a guest position.</summary>
+    private bool HasNothingBelow(long offset) => Backing is not { } backing || backing.Node.SizeBytes <= offset >> _clusterBits << _clusterBits;
 
     /// <summary>Takes away the reference of an entry that was just overwritten.</summary>
     private void Retire(L2Entry old, bool discard)
     {
         switch (old.Kind)
         {
-            case L2EntryKind.Normal or L2EntryKind.ZeroAllocated:
+            case L2EntryKind.Normal or L2EntryKind.ZeroAllocated when !Layout.HasDataFile:
                 _image.Retired.Add(new ClusterRun(old.HostOffset >> _clusterBits, 1), discard);
                 break;
             case L2EntryKind.Compressed:

@@ -16,6 +16,11 @@ public sealed partial class Qcow2Node
     /// <inheritdoc/>
     protected override async ValueTask WriteCompressedAsync(long offset, ReadOnlyMemory<byte> buffer)
     {
+        if (Layout.HasDataFile)
+        {
+            throw new BlockIoException(Errno.ENOTSUP);
+        }
+
         long inLast = (offset + buffer.Length) & (ClusterSizeBytes - 1);
         if ((offset & (ClusterSizeBytes - 1)) != 0 || (inLast != 0 && offset + buffer.Length != SizeBytes))
         {
@@ -120,7 +125,7 @@ public sealed partial class Qcow2Node
             await _image.ReclaimAsync().ConfigureAwait(false);
             MetadataBlock slice = await _image.Map.LoadForChangeAsync(offset).ConfigureAwait(false);
             _ = _image.Map.Find(offset, out int entry);
-            if (new L2Entry(slice.ReadEntry(entry)).Kind is not (L2EntryKind.Unallocated or L2EntryKind.ZeroPlain))
+            if (Layout.Read(slice, entry).Kind is not (L2EntryKind.Unallocated or L2EntryKind.ZeroPlain))
             {
                 throw new BlockIoException(Errno.EIO);
             }
@@ -142,7 +147,7 @@ public sealed partial class Qcow2Node
         {
             if (written)
             {
-                claim.Slice.WriteEntry(claim.Entry, compressed.Raw);
+                Layout.Write(claim.Slice, claim.Entry, compressed);
                 _image.Map.MarkDirty(claim.Slice);
                 _image.File.Tell(BlkdebugEvent.L2UpdateCompressed);
             }

@@ -15,7 +15,7 @@ public sealed partial class Qcow2Node
         }
 
         mapping = slice is null
-            ? new BlockMapping(BlockMappingKind.Backing, Math.Min(length, map.BytesToTableEnd(offset)))
+            ? new BlockMapping(BlockMappingKind.Backing, map.BytesWithoutTable(offset, length))
             : MapRun(slice, entry, offset, length);
         return true;
     }
@@ -29,15 +29,15 @@ public sealed partial class Qcow2Node
             return false;
         }
 
-        var first = new L2Entry(slice.ReadEntry(entry));
-        if (!first.IsInPlace)
+        L2Entry first = Layout.Read(slice, entry);
+        if (!first.IsCopied || Layout.KindAt(first, UnitAt(offset)) != L2EntryKind.Normal)
         {
             return false;
         }
 
         long inCluster = offset & (ClusterSizeBytes - 1);
-        mapping = new BlockMapping(
-            BlockMappingKind.Data, InPlaceRun(slice, entry, first, inCluster, length), _file, new HostOffset(first.HostOffset + inCluster));
+        long run = RunLength(slice, entry, offset, length, BlockMappingKind.Data, mustOwn: true);
+        mapping = new BlockMapping(BlockMappingKind.Data, run, _data, new HostOffset(first.HostOffset + inCluster));
         return true;
     }
 
@@ -51,7 +51,7 @@ public sealed partial class Qcow2Node
             MetadataBlock? slice = await _image.Map.LoadAsync(offset).ConfigureAwait(false);
             if (slice is null)
             {
-                return new BlockMapping(BlockMappingKind.Backing, Math.Min(length, _image.Map.BytesToTableEnd(offset)));
+                return new BlockMapping(BlockMappingKind.Backing, _image.Map.BytesWithoutTable(offset, length));
             }
 
             _ = _image.Map.Find(offset, out int entry);
@@ -79,55 +79,74 @@ public sealed partial class Qcow2Node
 
     private BlockMapping MapRun(MetadataBlock slice, int entry, long offset, long length)
     {
-        var first = new L2Entry(slice.ReadEntry(entry));
-        BlockMappingKind kind = MappingKind(first.Kind);
+        L2Entry first = Layout.Read(slice, entry);
         long inCluster = offset & (ClusterSizeBytes - 1);
-        long run = ClusterSizeBytes - inCluster;
-        if (kind == BlockMappingKind.Compressed)
+        BlockMappingKind kind = MappingKind(Layout.KindAt(first, UnitAt(offset)));
+        switch (kind)
         {
-            return new BlockMapping(kind, Math.Min(run, length), _file, new HostOffset((long)first.Raw));
+            case BlockMappingKind.Compressed:
+                return new BlockMapping(kind, Math.Min(ClusterSizeBytes - inCluster, length), _file, new HostOffset((long)first.Raw));
+            case BlockMappingKind.Data:
+                long run = RunLength(slice, entry, offset, length, kind, mustOwn: false);
+                return new BlockMapping(kind, run, _data, new HostOffset(first.HostOffset + inCluster));
+            default:
+                return new BlockMapping(kind, RunLength(slice, entry, offset, length, kind, mustOwn: false));
         }
-
-        long next = first.HostOffset + ClusterSizeBytes;
-        while (run < length && ++entry < slice.EntryCount)
-        {
-            var more = new L2Entry(slice.ReadEntry(entry));
-            if (MappingKind(more.Kind) != kind || (kind == BlockMappingKind.Data && more.HostOffset != next))
-            {
-                break;
-            }
-
-            run += ClusterSizeBytes;
-            next += ClusterSizeBytes;
-        }
-
-        run = Math.Min(run, length);
-        return kind == BlockMappingKind.Data
-            ? new BlockMapping(kind, run, _file, new HostOffset(first.HostOffset + inCluster))
-            : new BlockMapping(kind, run);
     }
 
-    private long InPlaceRun(MetadataBlock slice, int entry, L2Entry first, long inCluster, long length)
+    private int UnitAt(long offset) => (int)((offset & (ClusterSizeBytes - 1)) >> Layout.UnitBits);
+
+    /// <summary>How far a kind goes on, over entries and slices in memory; data only while its host clusters follow each other.</summary>
+    /// <param name="slice">Holds the first entry.</param>
+    /// <param name="entry">Its number.</param>
+    /// <param name="offset">Guest position in bytes; its unit is of that kind.</param>
+    /// <param name="length">Bytes to look at.</param>
+    /// <param name="kind">Any but compressed.</param>
+    /// <param name="mustOwn">Whether only clusters count that may be overwritten in place.</param>
+    private long RunLength(MetadataBlock slice, int entry, long offset, long length, BlockMappingKind kind, bool mustOwn)
     {
-        long run = ClusterSizeBytes - inCluster;
-        for (long next = first.HostOffset + ClusterSizeBytes; run < length && ++entry < slice.EntryCount; next += ClusterSizeBytes)
+        L2Layout layout = Layout;
+        L2Entry at = layout.Read(slice, entry);
+        int unit = UnitAt(offset);
+        int units = layout.RunAt(at, unit, out _);
+        long run = ((long)(unit + units) << layout.UnitBits) - (offset & (ClusterSizeBytes - 1));
+        while (run < length && unit + units == layout.Units && TryAdvance(ref slice, ref entry, offset + run))
         {
-            var more = new L2Entry(slice.ReadEntry(entry));
-            if (!more.IsInPlace || more.HostOffset != next)
+            long host = at.HostOffset + ClusterSizeBytes;
+            at = layout.Read(slice, entry);
+            (unit, units) = (0, layout.RunAt(at, 0, out L2EntryKind next));
+            if (MappingKind(next) != kind || (kind == BlockMappingKind.Data && (at.HostOffset != host || (mustOwn && !at.IsCopied))))
             {
                 break;
             }
 
-            run += ClusterSizeBytes;
+            run += (long)units << layout.UnitBits;
         }
 
         return Math.Min(run, length);
     }
 
+    /// <summary>Goes to the next entry, into the next slice if that is in memory and sound.</summary>
+    private bool TryAdvance(ref MetadataBlock slice, ref int entry, long offset)
+    {
+        if (++entry < _image.Map.SliceEntries)
+        {
+            return !slice.IsSuspect;
+        }
+
+        if (_image.Map.Find(offset, out entry) is not { IsSuspect: false } next)
+        {
+            return false;
+        }
+
+        slice = next;
+        return true;
+    }
+
     /// <summary>Refuses a damaged entry; under the lock.</summary>
     private async ValueTask CheckEntryAsync(MetadataBlock slice, int entry, bool forWrite)
     {
-        var damaged = new L2Entry(slice.ReadEntry(entry));
+        L2Entry damaged = Layout.Read(slice, entry);
         if (_image.Map.FindDamage(damaged, forWrite) is { } damage)
         {
             throw await _image.Corruption.ReportAsync(damaged.HostOffset, ClusterSizeBytes, damage).ConfigureAwait(false);

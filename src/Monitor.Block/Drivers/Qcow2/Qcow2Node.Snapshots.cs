@@ -16,9 +16,14 @@ public sealed partial class Qcow2Node
     /// <param name="name">Its name, not empty, cut after 255 bytes.</param>
     /// <param name="now">The date it is given.</param>
     /// <returns>What it is.</returns>
-    /// <exception cref="BlockIoException">EINVAL or EFBIG: the image cannot hold it. Or the medium failed, or its tables are damaged; then nothing was changed.</exception>
+    /// <exception cref="BlockIoException">EINVAL or EFBIG: the image cannot hold it; ENOTSUP: its data is in another file. Or the medium failed, or its tables are damaged; then nothing was changed.</exception>
     public async ValueTask<SnapshotInfo> CreateSnapshotAsync(string name, DateTimeOffset now)
     {
+        if (Layout.HasDataFile)
+        {
+            throw new BlockIoException(Errno.ENOTSUP);
+        }
+
         await EnterIdleAsync().ConfigureAwait(false);
         try
         {

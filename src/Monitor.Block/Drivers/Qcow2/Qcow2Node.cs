@@ -1,3 +1,4 @@
+using System.Text;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
@@ -14,6 +15,7 @@ public sealed partial class Qcow2Node : FormatNode
     private readonly List<GuestClusterClaim> _inFlight = [];
     private ImageMetadata _image = null!;
     private BlockChild _file = null!;
+    private BlockChild _data = null!;
     private Qcow2Bitmaps _storedBitmaps = null!;
     private int _clusterBits;
 
@@ -41,7 +43,18 @@ public sealed partial class Qcow2Node : FormatNode
     public override BackingImage? BackingFromImage =>
         _image?.Header.BackingFile is { } name ? new BackingImage(name, _image.Header.BackingFormat) : null;
 
+    /// <inheritdoc/>
+    public override string? DataFileFromImage =>
+        Layout.HasDataFile ? Encoding.UTF8.GetString(_image.Header.Find(Qcow2HeaderExtension.DataFile) ?? []) : null;
+
+    /// <inheritdoc/>
+    protected override int UnitSizeBytes => 1 << Layout.UnitBits;
+
     private Qcow2Header Header => _image.Header.Header;
+
+    private L2Layout Layout => _image.Layout;
+
+    private bool IsDataFileRaw => (Header.Autoclear & Qcow2AutoclearFeatures.RawExternalData) != 0;
 
     /// <inheritdoc/>
     public override async ValueTask OpenAsync()
@@ -58,6 +71,7 @@ public sealed partial class Qcow2Node : FormatNode
         _clusterBits = (int)header.ClusterBits;
         _image = new ImageMetadata(this, image, sizes, Requests, PassesDiscards(_options), _events);
         SetSize((long)header.SizeBytes);
+        AdoptDataFile();
         if (!IsReadOnly)
         {
             await ClearUnknownAutoclearAsync().ConfigureAwait(false);
@@ -66,6 +80,17 @@ public sealed partial class Qcow2Node : FormatNode
         _storedBitmaps = new Qcow2Bitmaps(this, Bitmaps);
         Bitmaps.Store = _storedBitmaps;
         await _storedBitmaps.LoadAsync().ConfigureAwait(false);
+    }
+
+    /// <inheritdoc/>
+    protected internal override void AdoptDataFile()
+    {
+        _data = Children.FirstOrDefault(child => child.Name == DataFileChild) ?? _file;
+        _image.File.Data = _data == _file ? null : _data;
+        if (Layout.HasDataFile)
+        {
+            _file.Role = BlockChildRole.Metadata | BlockChildRole.Primary;
+        }
     }
 
     /// <inheritdoc/>
@@ -85,7 +110,9 @@ public sealed partial class Qcow2Node : FormatNode
         CompressionType = Header.CompressionType == 0 ? Qcow2CompressionType.Zlib : Qcow2CompressionType.Zstd,
         LazyRefcounts = Version >= 3 ? (Header.Compatible & Qcow2CompatibleFeatures.LazyRefcounts) != 0 : null,
         Corrupt = Version >= 3 ? (Header.Incompatible & Qcow2IncompatibleFeatures.Corrupt) != 0 : null,
-        ExtendedL2 = Version >= 3 ? false : null,
+        DataFile = DataFileFromImage is { Length: > 0 } name ? name : null,
+        DataFileRaw = Layout.HasDataFile ? IsDataFileRaw : null,
+        ExtendedL2 = Version >= 3 ? Layout.IsExtended : null,
         RefcountBits = 1L << (int)Header.RefcountOrder,
         Bitmaps = DescribeBitmaps(),
     };
@@ -93,91 +120,14 @@ public sealed partial class Qcow2Node : FormatNode
     /// <inheritdoc/>
     protected override ValueTask DoFlushAsync() => _image.FlushGuestAsync();
 
-    /// <inheritdoc/>
-    protected override async ValueTask DoTruncateAsync(long sizeBytes)
-    {
-        if (sizeBytes % Qcow2Format.SectorBytes != 0)
-        {
-            throw new BlockIoException(Errno.EINVAL, "The new size must be a multiple of 512");
-        }
-
-        if (Version < 3 && _image.Snapshots.Count > 0)
-        {
-            throw new BlockIoException(Errno.ENOTSUP, "Can't resize a v2 image which has snapshots");
-        }
-
-        _storedBitmaps.CheckResizable();
-        long before = SizeBytes;
-        if (sizeBytes < before)
-        {
-            await ShrinkAsync(sizeBytes).ConfigureAwait(false);
-            return;
-        }
-
-        await _image.Lock.WaitAsync().ConfigureAwait(false);
-        try
-        {
-            _image.ThrowIfCorrupt();
-            await _image.Map.GrowAsync(EntriesFor(sizeBytes)).ConfigureAwait(false);
-        }
-        finally
-        {
-            _image.Lock.Release();
-        }
-
-        SetSize(sizeBytes);
-        try
-        {
-            await ZeroGrownAsync(before, sizeBytes).ConfigureAwait(false);
-            await DoFlushAsync().ConfigureAwait(false);
-            Header.SizeBytes = (ulong)sizeBytes;
-            await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
-        }
-        catch
-        {
-            SetSize(before);
-            throw;
-        }
-    }
-
-    /// <summary>Gives back what lies behind the new end; its tables stay, for they are small and a later growth needs them.</summary>
-    private async ValueTask ShrinkAsync(long sizeBytes)
-    {
-        long end = (sizeBytes + ClusterSizeBytes - 1) >> _clusterBits << _clusterBits;
-        if (end < SizeBytes)
-        {
-            await DoDiscardAsync(end, SizeBytes - end).ConfigureAwait(false);
-        }
-
-        await DoFlushAsync().ConfigureAwait(false);
-        Header.SizeBytes = (ulong)sizeBytes;
-        await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
-    }
-
-    /// <summary>What a longer disk shows behind its old end must be zeroes: neither a longer backing file nor the rest of the last cluster.</summary>
-    private async ValueTask ZeroGrownAsync(long before, long after)
-    {
-        long clusterEnd = (before + ClusterSizeBytes - 1) >> _clusterBits << _clusterBits;
-        long end = Math.Min(after, Math.Max(clusterEnd, Backing?.Node.SizeBytes ?? 0));
-        if (end > before)
-        {
-            await DoWriteZeroesAsync(before, end - before, BlockWriteFlags.None).ConfigureAwait(false);
-        }
-    }
-
     private bool PassesDiscards(BlockdevOptionsQcow2? options) => options?.PassDiscardRequest ?? Settings.DiscardUnmap;
-
-    private long EntriesFor(long sizeBytes)
-    {
-        int tableShift = (2 * _clusterBits) - 3;
-        return (sizeBytes >> tableShift) + ((sizeBytes & ((1L << tableShift) - 1)) != 0 ? 1 : 0);
-    }
 
     private async ValueTask ClearUnknownAutoclearAsync()
     {
-        if ((Header.Autoclear & ~Qcow2AutoclearFeatures.Bitmaps) != 0)
+        const Qcow2AutoclearFeatures Known = Qcow2AutoclearFeatures.Bitmaps | Qcow2AutoclearFeatures.RawExternalData;
+        if ((Header.Autoclear & ~Known) != 0)
         {
-            Header.Autoclear &= Qcow2AutoclearFeatures.Bitmaps;
+            Header.Autoclear &= Known;
             await _image.Header.WriteAsync(_image.File).ConfigureAwait(false);
             await _image.File.FlushAsync().ConfigureAwait(false);
         }

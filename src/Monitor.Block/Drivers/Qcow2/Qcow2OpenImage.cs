@@ -14,7 +14,8 @@ namespace Monitor.Block.Drivers.Qcow2;
 internal sealed record Qcow2OpenImage(
     ImageFile File, Qcow2HeaderCluster Header, ulong[] L1, ulong[] RefcountTable, List<Qcow2Snapshot> Snapshots, long SnapshotTableBytes)
 {
-    private const ulong KnownFeatures = (ulong)(Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt | Qcow2IncompatibleFeatures.CompressionType);
+    private const ulong KnownFeatures = (ulong)(Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt
+        | Qcow2IncompatibleFeatures.DataFile | Qcow2IncompatibleFeatures.CompressionType | Qcow2IncompatibleFeatures.ExtendedL2);
 
     /// <summary>Reads and checks.</summary>
     /// <param name="file">The image's file.</param>
@@ -152,6 +153,17 @@ internal sealed record Qcow2OpenImage(
             throw new QmpException($"qcow2: Compression type incompatible feature bit must {(header.CompressionType == 0 ? "not " : "")}be set");
         }
 
+        if ((header.Incompatible & Qcow2IncompatibleFeatures.ExtendedL2) != 0 && header.ClusterBits < L2Layout.LeastExtendedClusterBits)
+        {
+            throw new QmpException($"Unsupported subcluster size: {1 << L2Layout.For(header).UnitBits}");
+        }
+
+        bool isRaw = (header.Autoclear & Qcow2AutoclearFeatures.RawExternalData) != 0;
+        if (isRaw && (header.Incompatible & Qcow2IncompatibleFeatures.DataFile) == 0)
+        {
+            throw new QmpException("data-file-raw requires a data file");
+        }
+
         if (!readOnly && (header.Incompatible & Qcow2IncompatibleFeatures.Corrupt) != 0)
         {
             throw new QmpException("qcow2: Image is corrupt; cannot be opened read/write");
@@ -179,8 +191,7 @@ internal sealed record Qcow2OpenImage(
         CheckTable(
             "Snapshot table", header.SnapshotsOffset, header.SnapshotCount, Qcow2Snapshot.FixedBytes, (long)Qcow2Format.MaximumSnapshots * Qcow2Snapshot.FixedBytes, header);
         CheckTable("Active L1 table", header.L1Offset, header.L1Entries, sizeof(ulong), Qcow2Format.MaximumL1Bytes, header);
-        int tableShift = (int)(2 * header.ClusterBits) - 3;
-        ulong neededEntries = (header.SizeBytes >> tableShift) + ((header.SizeBytes & ((1UL << tableShift) - 1)) != 0 ? 1UL : 0);
+        ulong neededEntries = L2Layout.For(header).TablesFor(header.SizeBytes);
         Check(neededEntries <= int.MaxValue / sizeof(ulong), "Image is too big");
         Check(header.L1Entries >= neededEntries, "L1 table is too small");
         if (header.L1Entries > 0)

@@ -114,6 +114,29 @@ internal sealed partial class Refcounts
         return block is null ? 0 : _width.Read(block.Bytes, (int)(cluster & (EntriesPerBlock - 1)));
     }
 
+    /// <summary>The last cluster that is in use.</summary>
+    /// <exception cref="BlockIoException">The medium failed, or the refcounts are damaged.</exception>
+    public async ValueTask<long> FindLastUsedAsync()
+    {
+        for (long index = Array.FindLastIndex(_table, static e => e != 0); index >= 0; index--)
+        {
+            if (await FindBlockAsync(index).ConfigureAwait(false) is not { } block)
+            {
+                continue;
+            }
+
+            for (int i = EntriesPerBlock - 1; i >= 0; i--)
+            {
+                if (_width.Read(block.Bytes, i) != 0)
+                {
+                    return (index << _blockBits) + i;
+                }
+            }
+        }
+
+        return 0;
+    }
+
     /// <summary>Writes changed blocks, then the table that points at new ones; the caller syncs afterwards.</summary>
     /// <exception cref="BlockIoException">The medium failed; what was not written stays changed.</exception>
     public async ValueTask WriteBackAsync()

@@ -136,9 +136,10 @@ internal sealed class TableGeneration(ImageFile file, Qcow2HeaderCluster first, 
     private bool SetCopied(Span<byte> table)
     {
         bool changed = false;
-        for (; !table.IsEmpty; table = table[sizeof(ulong)..])
+        var layout = L2Layout.For(_header);
+        for (; !table.IsEmpty; table = table[(1 << layout.EntryBits)..])
         {
-            var entry = new L2Entry(BinaryPrimitives.ReadUInt64BigEndian(table));
+            L2Entry entry = layout.Read(table, 0);
             if (entry.Kind is L2EntryKind.Normal or L2EntryKind.ZeroAllocated
                 && entry.IsCopied != (counts[entry.HostOffset >> _clusterBits] == 1))
             {

@@ -76,6 +76,10 @@ public sealed class RawNode : BlockNode
     }
 
     /// <inheritdoc/>
+    public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
+        Below.PreallocateAsync(offset + _offset, length, mode);
+
+    /// <inheritdoc/>
     protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
     {
         if (EndsOutside(offset, buffer.Length))

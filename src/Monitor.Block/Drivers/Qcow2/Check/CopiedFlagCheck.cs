@@ -1,14 +1,13 @@
-using System.Buffers.Binary;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>Finds COPIED flags in the active tables that disagree with the refcounts (qcow2 spec: set if and only if the refcount is exactly one).</summary>
 /// <param name="file">The image's file.</param>
-/// <param name="clusterBits">Of the image.</param>
+/// <param name="layout">Of the image's L2 tables.</param>
 /// <param name="refcount">The refcount of a cluster; <see langword="null"/> if it cannot be known.</param>
 /// <param name="findings">Gets what is wrong.</param>
-internal sealed class CopiedFlagCheck(ImageFile file, int clusterBits, Func<long, ulong?> refcount, ImageCheckFindings findings)
+internal sealed class CopiedFlagCheck(ImageFile file, L2Layout layout, Func<long, ulong?> refcount, ImageCheckFindings findings)
 {
     /// <summary>Looks at all flags.</summary>
     /// <param name="l1">The active L1 table.</param>
@@ -18,7 +17,7 @@ internal sealed class CopiedFlagCheck(ImageFile file, int clusterBits, Func<long
     public async ValueTask<bool> RunAsync(ulong[] l1, bool repairs)
     {
         bool wrong = false;
-        byte[] table = new byte[1 << clusterBits];
+        byte[] table = new byte[1 << layout.ClusterBits];
         for (int i = 0; i < l1.Length; i++)
         {
             long place = (long)(l1[i] & Qcow2Format.OffsetMask);
@@ -38,9 +37,9 @@ internal sealed class CopiedFlagCheck(ImageFile file, int clusterBits, Func<long
     private bool CheckTable(ReadOnlySpan<byte> table, bool repairs)
     {
         bool wrong = false;
-        for (; !table.IsEmpty; table = table[sizeof(ulong)..])
+        for (int i = 0; i < table.Length >> layout.EntryBits && !layout.HasDataFile; i++)
         {
-            var entry = new L2Entry(BinaryPrimitives.ReadUInt64BigEndian(table));
+            L2Entry entry = layout.Read(table, i);
             if (entry.Kind is L2EntryKind.Normal or L2EntryKind.ZeroAllocated)
             {
                 wrong |= Check(entry.Raw, entry.HostOffset, "data cluster: l2_entry", repairs);
@@ -52,7 +51,7 @@ internal sealed class CopiedFlagCheck(ImageFile file, int clusterBits, Func<long
 
     private bool Check(ulong entry, long place, string what, bool repairs)
     {
-        if (refcount(place >> clusterBits) is not { } count || (count == 1) == ((entry & Qcow2Format.Copied) != 0))
+        if (refcount(place >> layout.ClusterBits) is not { } count || (count == 1) == ((entry & Qcow2Format.Copied) != 0))
         {
             return false;
         }

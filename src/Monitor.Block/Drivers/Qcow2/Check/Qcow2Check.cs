@@ -76,7 +76,7 @@ internal sealed class Qcow2Check
         }
 
         bool fixesFlags = fixes && (_fix == ImageCheckFix.All || Findings is { Corruptions: 0, Leaks: 0 });
-        var flags = new CopiedFlagCheck(_file, _clusterBits, fixes ? cluster => _counts[cluster] : FindStored, Findings);
+        var flags = new CopiedFlagCheck(_file, L2Layout.For(_first.Header), fixes ? cluster => _counts[cluster] : FindStored, Findings);
         bool wrongFlags = await flags.RunAsync(l1, fixesFlags).ConfigureAwait(false);
         bool changes = corruptions + leaks > 0 || mustRebuild || (wrongFlags && fixesFlags);
         ulong[] table = fixes ? await RepairAsync(l1, refcountTable, usable, changes, wrongFlags && fixesFlags).ConfigureAwait(false) : refcountTable;

@@ -24,6 +24,7 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
     private readonly Qcow2Header _header = first.Header;
     private readonly ulong _maximum = new RefcountWidth((int)first.Header.RefcountOrder).Maximum;
     private readonly int _clusterBits = (int)first.Header.ClusterBits;
+    private readonly L2Layout _layout = L2Layout.For(first.Header);
     private readonly byte[] _table = new byte[first.Header.ClusterBytes];
 
     private int ClusterBytes => 1 << _clusterBits;
@@ -130,12 +131,17 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
     {
         await file.ReadAsync(place, _table, BlkdebugEvent.L2Load).ConfigureAwait(false);
         long expected = 0;
-        for (int at = 0; at < ClusterBytes; at += sizeof(ulong))
+        for (int i = 0; i < ClusterBytes >> _layout.EntryBits; i++)
         {
-            var entry = new L2Entry(BinaryPrimitives.ReadUInt64BigEndian(_table.AsSpan(at)));
+            L2Entry entry = _layout.Read(_table, i);
             if (entry.Kind != L2EntryKind.Compressed && (entry.Raw & L2Reserved) != 0)
             {
                 findings.AddCorruption($"ERROR found l2 entry with reserved bits set: {entry.Raw:x}");
+            }
+
+            if (_layout.IsContradictory(entry))
+            {
+                findings.AddCorruption($"ERROR found l2 entry with a contradictory subcluster bitmap: {entry.Raw:x} {entry.Bitmap:x}");
             }
 
             if (entry.Kind == L2EntryKind.Compressed)
@@ -143,9 +149,9 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
                 CountCompressed(entry, isActive);
             }
             else if (entry.Kind is L2EntryKind.Normal or L2EntryKind.ZeroAllocated
-                && !await FixPlaceAsync(entry, place + at).ConfigureAwait(false))
+                && !await FixPlaceAsync(entry, place + ((long)i << _layout.EntryBits)).ConfigureAwait(false))
             {
-                Refer(entry.HostOffset, ClusterBytes);
+                Refer(entry.HostOffset, _layout.HasDataFile ? 0 : ClusterBytes);
                 expected = isActive ? CountAllocated(entry, expected) : 0;
             }
         }

@@ -165,9 +165,9 @@ internal sealed class SnapshotChange
 
     private async ValueTask ChangeTableAsync(ReadOnlyMemory<byte> table, int change)
     {
-        for (; !table.IsEmpty; table = table[sizeof(ulong)..])
+        for (int i = 0; i < table.Length >> _image.Layout.EntryBits; i++)
         {
-            var entry = new L2Entry(BinaryPrimitives.ReadUInt64BigEndian(table.Span));
+            L2Entry entry = _image.Layout.Read(table.Span, i);
             switch (entry.Kind)
             {
                 case L2EntryKind.Normal or L2EntryKind.ZeroAllocated when (entry.HostOffset & (ClusterBytes - 1)) != 0:
