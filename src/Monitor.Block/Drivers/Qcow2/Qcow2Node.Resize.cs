@@ -159,7 +159,9 @@ public sealed partial class Qcow2Node
     {
         while (offset < SizeBytes)
         {
-            if (_image.Map.HasNoTable(offset))
+            // As in QEMU, a table that stays is there afterwards: the file's length shows it.
+            bool stays = (offset & ((1L << Layout.TableShift) - 1)) != 0;
+            if (!stays && _image.Map.HasNoTable(offset))
             {
                 offset += _image.Map.BytesWithoutTable(offset, SizeBytes - offset);
                 continue;
