@@ -57,6 +57,12 @@ internal static class Program
                 case OptionName.LogLevel:
                     DaemonLog.MinimumLevel = ParseLevel(option);
                     break;
+                case OptionName.Compat:
+                    ReplyExtensions.ShowsNewerMembers = IsNewest(option);
+                    break;
+                case OptionName.ErrorCodes:
+                    ReplyExtensions.ShowsErrorCodes = true;
+                    break;
                 case OptionName.Trace:
                     break;
                 default:
@@ -67,6 +73,13 @@ internal static class Program
 
         return null;
     }
+
+    private static bool IsNewest(CommandLineOption option) => option.Value switch
+    {
+        "7.2" => false,
+        "11.1" => true,
+        _ => throw new CommandLineException($"{option.Spelling}: expects 7.2 or 11.1"),
+    };
 
     private static DaemonLog.Level ParseLevel(CommandLineOption option) => option.Value switch
     {

@@ -97,7 +97,28 @@ public abstract class BlockJob : Job
         AutoFinalize = AutoFinalize,
         AutoDismiss = AutoDismiss,
         Error = Error,
+        ActivelySynced = ReplyExtensions.ShowsNewerMembers ? IsActivelySynced : null,
     };
+
+    /// <summary>Whether source and target are the same and new writes go to both; <see langword="null"/> for a job that does not follow writes.</summary>
+    protected virtual bool? IsActivelySynced => null;
+
+    /// <summary>Changes what its kind lets one change while it runs.</summary>
+    /// <exception cref="QmpException">The job is of another kind, or past changing, or cannot be changed so.</exception>
+    public void Change(BlockJobChangeOptions options)
+    {
+        if (options.Type != Type)
+        {
+            throw new QmpException($"Job '{Id}' is '{Type.ToWire()}' job, not '{options.Type.ToWire()}'");
+        }
+
+        Apply(JobVerb.Change);
+        DoChange(options);
+    }
+
+    /// <summary>Changes the job; its kind is the one meant and it is not past changing.</summary>
+    /// <exception cref="QmpException">It cannot be changed so.</exception>
+    protected virtual void DoChange(BlockJobChangeOptions options) => throw new QmpException("Job type does not support change");
 
     /// <inheritdoc/>
     protected override void OnPending() => Manager.Graph.Events.BlockJobPending(Type, Id);

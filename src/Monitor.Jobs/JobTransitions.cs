@@ -26,12 +26,13 @@ public static class JobTransitions
         /* pause     */ [JobStatus.Created, JobStatus.Running, JobStatus.Paused, JobStatus.Ready, JobStatus.Standby],
         /* resume    */ [JobStatus.Created, JobStatus.Running, JobStatus.Paused, JobStatus.Ready, JobStatus.Standby],
         /* set-speed */ [JobStatus.Created, JobStatus.Running, JobStatus.Paused, JobStatus.Ready, JobStatus.Standby],
+        /* change    */ [JobStatus.Created, JobStatus.Running, JobStatus.Paused, JobStatus.Ready, JobStatus.Standby],
         /* complete  */ [JobStatus.Ready, JobStatus.Standby],
         /* finalize  */ [JobStatus.Pending],
         /* dismiss   */ [JobStatus.Concluded],
     ];
 
-    private static readonly string[] s_verbs = ["cancel", "pause", "resume", "set-speed", "complete", "finalize", "dismiss"];
+    private static readonly string[] s_verbs = ["cancel", "pause", "resume", "set-speed", "change", "complete", "finalize", "dismiss"];
 
     /// <summary>Whether a job in <paramref name="from"/> may go to <paramref name="to"/>.</summary>
     public static bool IsAllowed(JobStatus from, JobStatus to) => Array.IndexOf(s_next[(int)from], to) >= 0;

@@ -15,6 +15,9 @@ public enum JobVerb
     /// <summary>Change its speed limit.</summary>
     SetSpeed,
 
+    /// <summary>Change what its kind lets one change.</summary>
+    Change,
+
     /// <summary>Finish, now that it is ready.</summary>
     Complete,
 

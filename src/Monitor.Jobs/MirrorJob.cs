@@ -48,6 +48,10 @@ public sealed class MirrorJob : BlockJob
         _replaced = replaced;
     }
 
+    /// <inheritdoc/>
+    protected override bool? IsActivelySynced =>
+        _filter.Active is not null && Status is JobStatus.Ready or JobStatus.Standby && _copy.CountDirtyBytes() == 0;
+
     private BlockGraph Graph => Manager.Graph;
 
     /// <summary>Checks everything, puts the filter in and starts. A turn; the caller holds the graph, and keeps it until the return.</summary>
@@ -89,6 +93,27 @@ public sealed class MirrorJob : BlockJob
         _mustPivot = true;
         _mustEnd.SetResult();
         return true;
+    }
+
+    /// <inheritdoc/>
+    protected override void DoChange(BlockJobChangeOptions options)
+    {
+        MirrorCopyMode current = _filter.Active is null ? MirrorCopyMode.Background : MirrorCopyMode.WriteBlocking;
+        MirrorCopyMode wanted = options.Mirror.CopyMode;
+        if (wanted == current)
+        {
+            return;
+        }
+
+        if (wanted != MirrorCopyMode.WriteBlocking)
+        {
+            throw new QmpException($"Change to copy mode '{wanted.ToWire()}' is not implemented");
+        }
+
+        if (!_isFilterOut)
+        {
+            BeginActiveWrites();
+        }
     }
 
     /// <inheritdoc/>
@@ -260,9 +285,12 @@ public sealed class MirrorJob : BlockJob
         };
         if (_options.CopyMode == MirrorCopyMode.WriteBlocking)
         {
-            _filter.Active = new ActiveMirror(TargetDoor, _dirty, _copy.InFlight, OnActiveWriteFailed);
+            BeginActiveWrites();
         }
     }
+
+    /// <summary>From now on guest writes reach the target before they are acknowledged; those under way are recorded, as before.</summary>
+    private void BeginActiveWrites() => _filter.Active = new ActiveMirror(TargetDoor, _dirty, _copy.InFlight, OnActiveWriteFailed);
 
     /// <summary>Phase 1: makes dirty what is to be copied once. Bits are only ever set here: writes are being recorded in them.</summary>
     private async ValueTask FillAsync()

@@ -26,6 +26,7 @@ internal static class SchemaChecker
         CheckUnique(schema.Commands.Select(command => command.Name), "commands");
         CheckUnique(schema.Events.Select(entry => entry.Name), "events");
         CheckEveryTypeIsUsed(schema);
+        CheckNewerMembersAreOnlySent(schema);
     }
 
     private static void CheckType(Schema schema, SchemaType type)
@@ -130,6 +131,24 @@ internal static class SchemaChecker
             if (!seen.Add(name))
             {
                 throw new SchemaException(where, $"'{name}' occurs twice");
+            }
+        }
+    }
+
+    private static void CheckNewerMembersAreOnlySent(Schema schema)
+    {
+        foreach (string name in Reachability.OfImplemented(schema).Inputs)
+        {
+            SchemaType type = schema.Resolve(name, name);
+            bool isNewer = type switch
+            {
+                EnumType enumType => enumType.Values.Any(value => value.Since is not null),
+                StructType or UnionType => schema.MembersOf(type).Any(member => member.Since is not null),
+                _ => false,
+            };
+            if (isNewer)
+            {
+                throw new SchemaException(name, "clients send it, so nothing in it can depend on what they see");
             }
         }
     }

@@ -104,6 +104,10 @@ internal sealed class SchemaReader
             case "command":
                 ReadCommand(entry);
                 break;
+            case "error":
+                Allow(entry, "error", "doc", "texts");
+                _schema.Errors.Add(new ErrorCode(_entryName, Doc(entry, ""), [.. entry.GetProperty("texts").EnumerateArray().Select(text => text.GetString()!)]));
+                break;
             case "event":
                 Allow(entry, "event", "doc", "data", "planned", "features");
                 _schema.Events.Add(new Event(
@@ -175,9 +179,9 @@ internal sealed class SchemaReader
         var values = new List<EnumValue>();
         foreach (JsonElement value in list.EnumerateArray())
         {
-            Allow(value, "name", "doc", "planned", "features");
+            Allow(value, "name", "doc", "planned", "features", "since");
             string name = value.GetProperty("name").GetString()!;
-            values.Add(new EnumValue(name, Doc(value, name), IsPlanned(value), Features(value)));
+            values.Add(new EnumValue(name, Doc(value, name), IsPlanned(value), Features(value), Text(value, "since")));
         }
 
         return values;
@@ -188,7 +192,7 @@ internal sealed class SchemaReader
         var members = new List<Member>();
         foreach (JsonProperty property in entry.GetProperty(key).EnumerateObject())
         {
-            Allow(property.Value, "type", "doc", "planned", "default", "features");
+            Allow(property.Value, "type", "doc", "planned", "default", "features", "since");
             bool isOptional = property.Name.StartsWith('*');
             string name = isOptional ? property.Name[1..] : property.Name;
             members.Add(new Member(
@@ -198,7 +202,8 @@ internal sealed class SchemaReader
                 IsPlanned(property.Value),
                 Doc(property.Value, name),
                 property.Value.TryGetProperty("default", out JsonElement value) ? value.GetRawText() : null,
-                Features(property.Value)));
+                Features(property.Value),
+                Text(property.Value, "since")));
         }
 
         return members;

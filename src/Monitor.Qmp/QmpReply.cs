@@ -57,6 +57,12 @@ internal sealed class QmpReply(IQmpSessionInfo session) : IQmpReply
         Writer.WriteString(errorClass.ToString());
         Writer.WriteName("\"desc\": "u8);
         Writer.WriteString(description);
+        if (ReplyExtensions.ShowsErrorCodes)
+        {
+            Writer.WriteName("\"code\": "u8);
+            Writer.WriteString(QmpErrorCode.Of(description));
+        }
+
         Writer.WriteEndObject();
         Writer.WriteEndObject();
         Writer.WriteEnvelope("\r\n"u8);

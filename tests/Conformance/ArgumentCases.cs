@@ -5,7 +5,7 @@ namespace Conformance;
 /// <summary>Makes, from two introspected schemas, arguments that both daemons must refuse before any command runs.</summary>
 /// <remarks>
 /// For every position in a command's arguments that both schemas know: each JSON kind and some numbers beyond the limits; each member
-/// left out; a member too many. The rest of the arguments is minimal and valid. Every case also has the member
+/// left out that both demand; a member too many. The rest of the arguments is minimal and valid. Every case also has the member
 /// <c>x-unexpected</c> at the top, so a value that is accepted is still refused for that. A type is walked where it is met first;
 /// elsewhere only its kind is tried. Example, for <c>job-pause</c>: <c>{"id": 1, "x-unexpected": 1}</c>, <c>{"x-unexpected": 1}</c>.
 /// </remarks>
@@ -131,7 +131,7 @@ internal sealed class ArgumentCases
         {
             string name = (string)member["name"]!;
             JsonObject without = make();
-            if (without.Remove(name))
+            if (without.Remove(name) && !IsOptional(member))
             {
                 put(without);
             }
@@ -188,7 +188,7 @@ internal sealed class ArgumentCases
 
     private void AddRequired(JsonObject value, string our, string their)
     {
-        foreach ((JsonObject member, JsonObject theirMember) in Common(our, their).Where(pair => !IsOptional(pair.Our)))
+        foreach ((JsonObject member, JsonObject theirMember) in Common(our, their).Where(pair => !IsOptional(pair.Our) || !IsOptional(pair.Their)))
         {
             value[(string)member["name"]!] = Valid((string)member["type"]!, (string)theirMember["type"]!);
         }

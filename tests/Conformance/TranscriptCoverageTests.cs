@@ -28,8 +28,7 @@ public sealed class TranscriptCoverageTests
         HashSet<string> refused = [];
         foreach (string name in TranscriptTests.Transcripts())
         {
-            string[] lines = await File.ReadAllLinesAsync(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts", name));
-            foreach ((string request, string reply) in await TranscriptTests.ReplayAsync(Repository.Daemon, lines))
+            foreach ((string request, string reply) in await TranscriptTests.ReplayOursAsync(name))
             {
                 Note(request, JsonNode.Parse(reply)!, answered, refused);
             }
@@ -67,7 +66,7 @@ public sealed class TranscriptCoverageTests
     }
 
     /// <summary>The command of a line that is plain JSON.</summary>
-    private static string? Command(string request)
+    internal static string? Command(string request)
     {
         try
         {

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using NUnit.Framework;
@@ -20,16 +21,18 @@ public sealed partial class TranscriptTests
     private const string BeforeMark = "# before ";
     private const string WithMark = "# with ";
 
+    private static readonly ConcurrentDictionary<string, Task<List<(string Request, string Reply)>>> s_ours = [];
+
     public static IEnumerable<string> Transcripts() =>
         Directory.EnumerateFiles(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts"), "*.txt").Select(f => Path.GetFileName(f)).Order();
 
     [TestCaseSource(nameof(Transcripts))]
     public async Task Both_daemons_give_the_same_replies(string name)
     {
-        string[] lines = await File.ReadAllLinesAsync(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts", name));
+        string[] lines = await LinesAsync(name);
         string[] oracle = lines[0].StartsWith(OracleMark, StringComparison.Ordinal) ? lines[0][OracleMark.Length..].Split(' ') : [DefaultOracle];
         List<(string Request, string Reply)> theirs = await ReplayAsync(oracle[0], lines, oracle[1..]);
-        List<(string Request, string Reply)> ours = await ReplayAsync(Repository.Daemon, lines);
+        List<(string Request, string Reply)> ours = await ReplayOursAsync(name);
 
         IEnumerable<string> differences =
             from pair in theirs.Zip(ours)
@@ -39,7 +42,14 @@ public sealed partial class TranscriptTests
         Assert.That(ours, Has.Count.EqualTo(theirs.Count).And.Count.GreaterThan(0));
     }
 
-    internal static async Task<List<(string Request, string Reply)>> ReplayAsync(string program, string[] lines, params string[] arguments)
+    /// <summary>What our daemon answers to a transcript; replayed once for all tests.</summary>
+    internal static Task<List<(string Request, string Reply)>> ReplayOursAsync(string name, params string[] options) =>
+        s_ours.GetOrAdd($"{name} {string.Join(' ', options)}", async _ => await ReplayAsync(Repository.Daemon, await LinesAsync(name), options));
+
+    private static Task<string[]> LinesAsync(string name) =>
+        File.ReadAllLinesAsync(Path.Combine(Repository.Root, "tests", "Conformance", "Transcripts", name));
+
+    private static async Task<List<(string Request, string Reply)>> ReplayAsync(string program, string[] lines, params string[] arguments)
     {
         using var directory = new TemporaryDirectory();
         lines = [.. lines.Select(line => line.Replace("$DIR", directory.Path, StringComparison.Ordinal))];

@@ -51,6 +51,9 @@ internal static class HelpText
           --log-level LEVEL      trace, debug, info (the default), warn or error; the log goes to stderr
           -S, --paused           begin in the state prelaunch; cont ends it
           --incoming defer       begin in the state inmigrate
+          --compat VERSION       which QEMU's replies clients see: 7.2 (the default), or 11.1
+                                 with the members that newer QEMU added
+          --error-codes          give errors a member code, for programs (schema/error.json)
           -T, --trace PATTERN    accepted for compatibility
           --daemonize            return when all sockets listen, and go on in the background
           -h, --help             print this and end

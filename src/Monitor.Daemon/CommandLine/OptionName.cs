@@ -18,6 +18,8 @@ internal enum OptionName
     AddFd,
     Blockdev,
     Chardev,
+    Compat,
+    ErrorCodes,
     Export,
     Monitor,
     NbdServer,

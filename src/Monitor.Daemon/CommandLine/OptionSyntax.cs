@@ -28,6 +28,8 @@ internal sealed record OptionSyntax(OptionName Name, string Word, char? Letter =
         new(OptionName.Trace, "trace", 'T', IsEarly: true),
         new(OptionName.Version, "version", 'V', TakesValue: false, IsEarly: true),
         new(OptionName.AddFd, "add-fd"),
+        new(OptionName.Compat, "compat", IsEarly: true),
+        new(OptionName.ErrorCodes, "error-codes", TakesValue: false, IsEarly: true),
         new(OptionName.LogLevel, "log-level", IsEarly: true),
         new(OptionName.Qmp, "qmp"),
     ];

@@ -20,8 +20,8 @@ internal static class EventEmitter
             }
 
             List<Member> members = [.. schema.MembersOf(schema.Resolve(entry.Data, entry.Name))];
-            string parameters = string.Concat(members.OrderBy(member => member.IsOptional).Select(member =>
-                $", {syntax.MemberType(member)} {Names.Camel(member.Name)}{(member.IsOptional ? " = null" : "")}"));
+            string parameters = string.Concat(members.OrderBy(member => member.IsNullable).Select(member =>
+                $", {syntax.MemberType(member)} {Names.Camel(member.Name)}{(member.IsNullable ? " = null" : "")}"));
             string values = string.Join(", ", members.Select(member => $"{Names.Pascal(member.Name)} = {Names.Camel(member.Name)}"));
             code.Line($"{method}{parameters}) => events.Emit(\"{entry.Name}\", new {entry.Data} {{ {values} }});").Line();
         }

@@ -41,6 +41,8 @@ internal static class GeneratedSource
         files["QapiLists.g.cs"] = Source(code => ListEmitter.Emit(code, schema, reachability));
         files["QapiEvents.g.cs"] = Source(code => EventEmitter.Emit(code, schema));
         files["QapiCommands.g.cs"] = Source(code => new CommandEmitter(schema).Emit(code));
+        files["QapiErrors.g.cs"] = Source(code => ErrorEmitter.Emit(code, schema));
+        files["QapiDocs.g.cs"] = Source(code => DocsEmitter.Emit(code, schema, reachability));
         files["QapiSchema.g.cs"] = Source(code => IntrospectionEmitter.Emit(code, schema));
         return files;
     }

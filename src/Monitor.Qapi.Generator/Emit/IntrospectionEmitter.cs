@@ -21,19 +21,24 @@ internal sealed class IntrospectionEmitter
     private readonly Queue<Action> _pending = [];
     private int _lastNumber;
 
-    private IntrospectionEmitter(Schema schema, Utf8JsonWriter json)
+    private readonly bool _showsNewer;
+
+    private IntrospectionEmitter(Schema schema, Utf8JsonWriter json, bool showsNewer)
     {
         _schema = schema;
+        _showsNewer = showsNewer;
         _json = json;
     }
 
     /// <summary>The answer as one line of JSON.</summary>
-    public static string Build(Schema schema)
+    /// <param name="schema">The schema.</param>
+    /// <param name="showsNewer">With the members of replies that QEMU after 7.2 added.</param>
+    public static string Build(Schema schema, bool showsNewer = false)
     {
         using var stream = new MemoryStream();
         using (var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
-            new IntrospectionEmitter(schema, json).WriteAll();
+            new IntrospectionEmitter(schema, json, showsNewer).WriteAll();
         }
 
         return Encoding.UTF8.GetString(stream.ToArray());
@@ -43,7 +48,9 @@ internal sealed class IntrospectionEmitter
     {
         code.Summary("The schema as clients may ask for it.").Open("public static class QapiSchema");
         code.Summary("The answer to <c>query-qmp-schema</c>, UTF-8 JSON on one line.");
-        code.Line($"public static ReadOnlySpan<byte> Introspection => \"\"\"{Build(schema)}\"\"\"u8;").Close();
+        code.Line($"public static ReadOnlySpan<byte> Introspection => \"\"\"{Build(schema)}\"\"\"u8;").Line();
+        code.Summary("The same for clients that want the members of replies that QEMU after 7.2 added.");
+        code.Line($"public static ReadOnlySpan<byte> NewerIntrospection => \"\"\"{Build(schema, showsNewer: true)}\"\"\"u8;").Close();
     }
 
     private void WriteAll()
@@ -159,7 +166,7 @@ internal sealed class IntrospectionEmitter
     private void WriteEnumBody(EnumType type)
     {
         _json.WriteStartArray("members");
-        foreach (EnumValue value in type.Values)
+        foreach (EnumValue value in Shown(type))
         {
             _json.WriteStartObject();
             _json.WriteString("name", value.Name);
@@ -169,7 +176,7 @@ internal sealed class IntrospectionEmitter
 
         _json.WriteEndArray();
         _json.WriteStartArray("values");
-        foreach (EnumValue value in type.Values)
+        foreach (EnumValue value in Shown(type))
         {
             _json.WriteStringValue(value.Name);
         }
@@ -177,10 +184,14 @@ internal sealed class IntrospectionEmitter
         _json.WriteEndArray();
     }
 
+    private bool IsShown(string? since) => _showsNewer || since is null;
+
+    private IEnumerable<EnumValue> Shown(EnumType type) => type.Values.Where(value => IsShown(value.Since));
+
     private void WriteMembers(SchemaType type)
     {
         _json.WriteStartArray("members");
-        foreach (Member member in _schema.MembersOf(type))
+        foreach (Member member in _schema.MembersOf(type).Where(member => IsShown(member.Since)))
         {
             _json.WriteStartObject();
             _json.WriteString("name", member.Name);
@@ -202,7 +213,7 @@ internal sealed class IntrospectionEmitter
         WriteMembers(union);
         _json.WriteString("tag", union.Discriminator);
         _json.WriteStartArray("variants");
-        foreach (EnumValue value in _schema.DiscriminatorOf(union).Values)
+        foreach (EnumValue value in Shown(_schema.DiscriminatorOf(union)))
         {
             _json.WriteStartObject();
             _json.WriteString("case", value.Name);

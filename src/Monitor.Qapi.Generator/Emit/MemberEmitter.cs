@@ -12,7 +12,7 @@ internal sealed class MemberEmitter(TypeSyntax syntax)
         {
             string doc = member.Default is null ? member.Doc : $"{member.Doc} Default: <c>{member.Default}</c>.";
             code.Summary(doc);
-            string modifiers = member.IsOptional ? "public" : "public required";
+            string modifiers = member.IsNullable ? "public" : "public required";
             code.Line($"{modifiers} {syntax.MemberType(member)} {Names.Pascal(member.Name)} {{ get; init; }}");
             code.Line();
         }
@@ -25,15 +25,16 @@ internal sealed class MemberEmitter(TypeSyntax syntax)
         {
             string property = Names.Pascal(member.Name);
             string value = property;
-            if (member.IsOptional)
+            if (member.IsNullable)
             {
                 value = Names.Camel(member.Name).TrimStart('@') + "Value";
-                code.Open($"if ({property} is {{ }} {value})");
+                string wanted = member.Since is null ? "" : "ReplyExtensions.ShowsNewerMembers && ";
+                code.Open($"if ({wanted}{property} is {{ }} {value})");
             }
 
             code.Line($"writer.WriteName(\"\\\"{member.Name}\\\": \"u8);");
             code.Line(syntax.WriteValue(member.Type, value));
-            if (member.IsOptional)
+            if (member.IsNullable)
             {
                 code.Close();
             }

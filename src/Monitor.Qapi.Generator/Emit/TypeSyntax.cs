@@ -14,7 +14,7 @@ internal sealed class TypeSyntax(Schema schema)
     }
 
     /// <summary>The C# type of a member, nullable when it is optional.</summary>
-    public string MemberType(Member member) => Name(member.Type) + (member.IsOptional ? "?" : "");
+    public string MemberType(Member member) => Name(member.Type) + (member.IsNullable ? "?" : "");
 
     /// <summary>The expression that reads a required value.</summary>
     /// <param name="reference">The value's type.</param>

@@ -9,4 +9,4 @@ internal sealed record EnumType(string Name, string Doc, IReadOnlyList<EnumValue
 }
 
 /// <summary>One word of an enum.</summary>
-internal sealed record EnumValue(string Name, string Doc, bool IsPlanned, IReadOnlyList<string> Features);
+internal sealed record EnumValue(string Name, string Doc, bool IsPlanned, IReadOnlyList<string> Features, string? Since = null);

@@ -12,6 +12,9 @@ internal sealed class Schema
 
     public List<Event> Events { get; } = [];
 
+    /// <summary>The codes of errors; the first whose text fits is an error's.</summary>
+    public List<ErrorCode> Errors { get; } = [];
+
     /// <summary>Adds a type declared by <paramref name="module"/>.</summary>
     public void Add(SchemaType type, string module)
     {

@@ -89,6 +89,13 @@ public sealed class BlockJobCommands(JobManager jobs, DaemonLifetime lifetime) :
     }
 
     /// <inheritdoc/>
+    public ValueTask BlockJobChangeAsync(BlockJobChangeOptions arguments)
+    {
+        jobs.GetBlockJob(arguments.Id).Change(arguments);
+        return default;
+    }
+
+    /// <inheritdoc/>
     public ValueTask BlockJobCancelAsync(BlockJobCancelArguments arguments) =>
         new(jobs.GetBlockJob(arguments.Device).CancelBlockJobAsync(arguments.Force ?? false));
 

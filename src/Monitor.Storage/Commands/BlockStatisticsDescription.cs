@@ -41,6 +41,12 @@ internal static class BlockStatisticsDescription
     {
         RdBytes = counted.Bytes(BlockRequestKind.Read),
         WrBytes = counted.Bytes(BlockRequestKind.Write),
+        ZoneAppendBytes = 0,
+        ZoneAppendOperations = 0,
+        ZoneAppendTotalTimeNs = 0,
+        ZoneAppendMerged = 0,
+        FailedZoneAppendOperations = 0,
+        InvalidZoneAppendOperations = 0,
         UnmapBytes = counted.Bytes(BlockRequestKind.Unmap),
         RdOperations = counted.Operations(BlockRequestKind.Read),
         WrOperations = counted.Operations(BlockRequestKind.Write),

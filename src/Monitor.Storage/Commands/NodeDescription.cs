@@ -31,6 +31,8 @@ internal static class NodeDescription
             Drv = node.DriverName,
             BackingFile = node.Backing?.Node.FileName,
             BackingFileDepth = flat ? 0 : BackingDepth(node),
+            Children = ReplyExtensions.ShowsNewerMembers ? DescribeChildren(node) : null,
+            Active = true,
             Encrypted = false,
             DetectZeroes = ToWire(node.Settings.DetectZeroes),
             Bps = limits[0],
@@ -82,7 +84,7 @@ internal static class NodeDescription
             BackingFilenameFormat = backing?.Format,
             Snapshots = format is Qcow2Node image && image.ListSnapshots() is { Count: > 0 } snapshots ? [.. snapshots] : null,
             BackingImage = flat || below is null ? null : DescribeImage(below, flat),
-            FormatSpecific = node is Qcow2Node qcow2 ? Describe(qcow2) : null,
+            FormatSpecific = DescribeFormat(node),
         };
     }
 
@@ -114,11 +116,31 @@ internal static class NodeDescription
         Inconsistent = bitmap.Inconsistent ? true : null,
     };
 
-    private static ImageInfoSpecific Describe(Qcow2Node node) => new()
+    private static ImageInfoSpecific? DescribeFormat(BlockNode node) => node switch
     {
-        Type = ImageInfoSpecificKind.Qcow2,
-        Branch = new ImageInfoSpecificQCow2Wrapper { Data = node.DescribeFormat() },
+        Qcow2Node qcow2 => new()
+        {
+            Type = ImageInfoSpecificKind.Qcow2,
+            Branch = new ImageInfoSpecificQCow2Wrapper { Data = qcow2.DescribeFormat() },
+        },
+        FileNode when ReplyExtensions.ShowsNewerMembers => new()
+        {
+            Type = ImageInfoSpecificKind.File,
+            Branch = new ImageInfoSpecificFileWrapper { Data = new() },
+        },
+        _ => null,
     };
+
+    private static BlockdevChild[] DescribeChildren(BlockNode node)
+    {
+        var described = new BlockdevChild[node.Children.Count];
+        for (int i = 0; i < described.Length; i++)
+        {
+            described[i] = new BlockdevChild { Child = node.Children[i].Name, NodeName = node.Children[i].Node.NodeName };
+        }
+
+        return described;
+    }
 
     private static BlockdevDetectZeroesOptions ToWire(DetectZeroesMode mode) => mode switch
     {

@@ -30,6 +30,7 @@ public sealed class JobTransitionsTests
     [TestCase(JobVerb.Pause, "pause", "created running paused ready standby")]
     [TestCase(JobVerb.Resume, "resume", "created running paused ready standby")]
     [TestCase(JobVerb.SetSpeed, "set-speed", "created running paused ready standby")]
+    [TestCase(JobVerb.Change, "change", "created running paused ready standby")]
     [TestCase(JobVerb.Complete, "complete", "ready standby")]
     [TestCase(JobVerb.Finalize, "finalize", "pending")]
     [TestCase(JobVerb.Dismiss, "dismiss", "concluded")]

@@ -236,6 +236,37 @@ public sealed class MirrorJobTests
     }
 
     [Test]
+    public async Task A_background_mirror_changed_to_write_blocking_mirrors_the_next_write_before_it_is_acknowledged()
+    {
+        MirrorJob job = await ReadyAsync();
+        _room.Turn(job.Pause);
+        await _room.Guest.WriteAsync(0, new byte[] { 4 });
+        _room.Turn(() => job.Change(ChangeTo(MirrorCopyMode.WriteBlocking)));
+        _room.Turn(() => job.Change(ChangeTo(MirrorCopyMode.WriteBlocking)));
+        await _room.Guest.WriteAsync(Cluster + 7, new byte[] { 1, 2, 3 });
+        Assert.That(_room.Target.Bytes[(Cluster + 7)..(Cluster + 10)], Is.EqualTo(new byte[] { 1, 2, 3 }));
+        Assert.That(_room.Source.Bitmaps.List()[0].CountBytes, Is.EqualTo(Cluster), "what was written before the change is still to be copied");
+        _room.Turn(job.Resume);
+        _room.Turn(job.Complete);
+        await job.Gone;
+        Assert.That(_room.Target.Bytes.AsSpan().SequenceEqual(_room.Source.Bytes), Is.True);
+    }
+
+    [Test]
+    public async Task A_change_that_does_not_fit_the_job_is_refused()
+    {
+        MirrorJob job = await ReadyAsync(_room.MirrorOptions with { CopyMode = MirrorCopyMode.WriteBlocking, AutoFinalize = false });
+        string Refusal(BlockJobChangeOptions options) => Assert.Throws<QmpException>(() => _room.Turn(() => job.Change(options)))!.Message;
+        Assert.That(Refusal(ChangeTo(MirrorCopyMode.Background)), Is.EqualTo("Change to copy mode 'background' is not implemented"));
+        Assert.That(Refusal(new BlockJobChangeOptions { Id = "m", Type = JobType.Backup }), Is.EqualTo("Job 'm' is 'mirror' job, not 'backup'"));
+        _room.Turn(job.Complete);
+        await _room.Events.SeenAsync("m pending");
+        Assert.That(Refusal(ChangeTo(MirrorCopyMode.WriteBlocking)), Is.EqualTo("Job 'm' in state 'pending' cannot accept command verb 'change'"));
+        await _room.Loop.RunAsync(job.FinalizeAsync);
+        await job.Gone;
+    }
+
+    [Test]
     public async Task Write_blocking_keeps_a_granule_dirty_that_was_dirty_and_is_written_in_part()
     {
         using var room = new JobRoom(4 * Cluster);
@@ -422,6 +453,9 @@ public sealed class MirrorJobTests
         int left = 1;
         node.Fail = (read, _, _) => read == isRead && Interlocked.Exchange(ref left, 0) == 1 ? errno : 0;
     }
+
+    private static BlockJobChangeOptions ChangeTo(MirrorCopyMode mode) =>
+        new() { Id = "m", Type = JobType.Mirror, Branch = new BlockJobChangeOptionsMirror { CopyMode = mode } };
 
     private async Task<MirrorJob> ReadyAsync(MirrorOptions? options = null)
     {

@@ -46,7 +46,7 @@ public sealed class CommandHandlerTests
         var reply = new TextReply();
         await Run("query-commands", new ControlCommands(default), reply);
         Assert.That(reply.Text, Is.EqualTo(
-            """[{"name": "qmp_capabilities"}, {"name": "query-version"}, {"name": "quit"}, {"name": "query-commands"}, {"name": "query-qmp-schema"}]"""));
+            """[{"name": "qmp_capabilities"}, {"name": "query-version"}, {"name": "quit"}, {"name": "query-commands"}, {"name": "query-qmp-schema"}, {"name": "x-query-schema-docs"}]"""));
     }
 
     [Test]

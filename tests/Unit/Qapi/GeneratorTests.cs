@@ -48,6 +48,26 @@ public sealed class GeneratorTests
     }
 
     [Test]
+    public void A_newer_member_is_written_and_introspected_only_when_asked_for()
+    {
+        const string Json = """
+            [{ "struct": "Out", "doc": "D.", "data": { "a": { "type": "int", "doc": "D." }, "b": { "type": "int", "doc": "D.", "since": "9.0" } } },
+             { "command": "ask", "doc": "D.", "returns": "Out" }]
+            """;
+        Assert.That(Generate(Json), Does.Contain("if (ReplyExtensions.ShowsNewerMembers && B is { } bValue)").And.Contain("public long? B { get; init; }"));
+        var schema = new Schema();
+        SchemaReader.ReadModule(schema, "test", Json);
+        Assert.That(IntrospectionEmitter.Build(schema), Does.Not.Contain("\"b\""));
+        Assert.That(IntrospectionEmitter.Build(schema, showsNewer: true), Does.Contain("{\"name\":\"b\",\"type\":\"int\"}"));
+    }
+
+    [Test]
+    public void A_newer_member_in_what_clients_send_is_an_error_of_the_schema() =>
+        Assert.Throws<SchemaException>(() => Generate("""
+            [{ "command": "tell", "doc": "D.", "data": { "*b": { "type": "int", "doc": "D.", "since": "9.0" } } }]
+            """));
+
+    [Test]
     public void A_union_reads_the_members_that_its_discriminator_adds()
     {
         string code = Generate("""
