@@ -9,6 +9,9 @@ public static class NbdProtocol
     /// <summary>Second word of a newstyle greeting and first of every option, <c>IHAVEOPT</c>.</summary>
     public const ulong OptionMagic = 0x49484156454F5054;
 
+    /// <summary>Second word of an oldstyle greeting.</summary>
+    public const ulong OldstyleMagic = 0x00420281861253;
+
     /// <summary>First word of every reply to an option.</summary>
     public const ulong OptionReplyMagic = 0x0003e889045565a9;
 

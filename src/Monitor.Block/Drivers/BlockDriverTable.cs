@@ -1,6 +1,7 @@
 using Monitor.Block.Drivers.Blkdebug;
 using Monitor.Block.Drivers.File;
 using Monitor.Block.Drivers.Filters;
+using Monitor.Block.Drivers.Nbd;
 using Monitor.Block.Drivers.Null;
 using Monitor.Block.Drivers.Qcow2;
 using Monitor.Block.Drivers.Raw;
@@ -18,6 +19,7 @@ internal static class BlockDriverTable
         BlockdevDriver.Raw => new RawDriver(),
         BlockdevDriver.Qcow2 => new Qcow2Driver(),
         BlockdevDriver.NullCo or BlockdevDriver.NullAio => new NullDriver(),
+        BlockdevDriver.Nbd => new NbdDriver(),
         BlockdevDriver.Blkdebug => new BlkdebugDriver(),
         BlockdevDriver.CopyBeforeWrite => new CopyBeforeWriteDriver(),
         BlockdevDriver.SnapshotAccess => new SnapshotAccessDriver(),

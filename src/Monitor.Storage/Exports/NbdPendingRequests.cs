@@ -1,3 +1,4 @@
+using Monitor.Nbd;
 namespace Monitor.Storage.Exports;
 
 /// <summary>The requests of one connection that are on their way: how many and how many bytes they hold, both bounded.</summary>

@@ -1,3 +1,4 @@
+using Monitor.Nbd;
 using Monitor.Qapi;
 
 namespace Monitor.Storage.Exports;

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Monitor.Nbd;
 using Monitor.Qapi;
 
 namespace Monitor.Storage.Exports;

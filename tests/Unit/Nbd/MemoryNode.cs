@@ -86,7 +86,12 @@ public sealed class MemoryNode : BlockNode
     protected override ValueTask DoDiscardAsync(long offset, long length) => PassThenAsync(() =>
     {
         _bytes.AsSpan((int)offset, (int)length).Clear();
-        SetAllocated(offset, length, false);
+        long start = (offset + HoleBytes - 1) / HoleBytes * HoleBytes;
+        long end = (offset + length) / HoleBytes * HoleBytes;
+        if (end > start)
+        {
+            SetAllocated(start, end - start, false);
+        }
     });
 
     protected override ValueTask DoFlushAsync() => PassThenAsync(() => Interlocked.Increment(ref _flushes));

@@ -16,9 +16,9 @@ public sealed class NbdHost : IDisposable
     private readonly TestGraph _graph = new();
     private readonly string _directory = Directory.CreateTempSubdirectory("nbd-").FullName;
 
-    public NbdHost(uint maxConnections = 0, TimeProvider? time = null, Func<MemoryNode, NbdExportOptions>? options = null, bool readOnly = false)
+    public NbdHost(uint maxConnections = 0, TimeProvider? time = null, Func<MemoryNode, NbdExportOptions>? options = null, bool readOnly = false, int sizeBytes = SizeBytes)
     {
-        Node = new MemoryNode(SizeBytes, readOnly);
+        Node = new MemoryNode(sizeBytes, readOnly);
         Backend = _graph.AttachRoot(
             Node, readOnly ? BlockPermission.ConsistentRead : BlockPermission.ConsistentRead | BlockPermission.Write, BlockPermission.All);
         Server = NbdServer.StartAsync(Unix(Path), maxConnections, time).GetAwaiter().GetResult();
@@ -30,9 +30,9 @@ public sealed class NbdHost : IDisposable
 
     public BlockBackend Backend { get; }
 
-    public NbdServer Server { get; }
+    public NbdServer Server { get; private set; }
 
-    public NbdExport Export { get; }
+    public NbdExport Export { get; private set; }
 
     public string Path => System.IO.Path.Combine(_directory, "s");
 
@@ -40,6 +40,17 @@ public sealed class NbdHost : IDisposable
         new() { Type = SocketAddressType.Unix, Branch = new UnixSocketAddress { Path = path } };
 
     public NbdScriptedClient Connect() => new(Path);
+
+    /// <summary>Ends the server and every connection.</summary>
+    public void Stop() => Turn(Server.StopAsync);
+
+    /// <summary>Starts a server that was stopped again, at the same place.</summary>
+    public void Restart()
+    {
+        Server = NbdServer.StartAsync(Unix(Path), 0).GetAwaiter().GetResult();
+        Export = new NbdExport(Backend, new NbdExportOptions { Id = "id", Name = "e", Writable = true });
+        Server.Add(Export);
+    }
 
     /// <summary>Runs control-plane code to its end.</summary>
     public void Turn(Func<Task> work) => Assert.That(_graph.Loop.RunAsync(work).Wait(NbdScriptedClient.Patience), Is.True, "it never ended");

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Net.Sockets;
 
-namespace Monitor.Qmp;
+namespace Monitor.Qapi;
 
 /// <summary>Open descriptors that clients name instead of an address: those given to <c>getfd</c>, and while the command line is read inherited ones by number.</summary>
 /// <remarks>Numbers are the command line's alone: a client that could name any number could take the daemon's own files from it.</remarks>
@@ -16,7 +16,7 @@ public static class NamedDescriptors
     /// <param name="name">Given to <c>getfd</c>, or a number while the command line is read.</param>
     /// <returns>The caller's from now on, in blocking mode.</returns>
     /// <exception cref="QmpException">There is no such descriptor, or it is no socket.</exception>
-    internal static Socket TakeSocket(string name)
+    public static Socket TakeSocket(string name)
     {
         if (DescriptorNames.Current?.Take(name) is { } handle)
         {

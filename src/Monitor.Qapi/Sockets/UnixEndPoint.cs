@@ -1,10 +1,10 @@
 using System.Net.Sockets;
 using System.Text;
 
-namespace Monitor.Qmp;
+namespace Monitor.Qapi;
 
 /// <summary>Makes the end point of a UNIX socket's address, in the file system or in the abstract namespace.</summary>
-internal static class UnixEndPoint
+public static class UnixEndPoint
 {
     /// <summary>Bytes of a name (<c>sun_path</c>).</summary>
     private const int NameBytes = 108;

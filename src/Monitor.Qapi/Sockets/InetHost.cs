@@ -2,10 +2,10 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 
-namespace Monitor.Qmp;
+namespace Monitor.Qapi;
 
 /// <summary>Finds the addresses and the port that a TCP address names.</summary>
-internal static class InetHost
+public static class InetHost
 {
     /// <summary>The port's number.</summary>
     /// <exception cref="QmpException">It is none.</exception>

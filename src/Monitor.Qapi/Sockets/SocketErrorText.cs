@@ -1,10 +1,10 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 
-namespace Monitor.Qmp;
+namespace Monitor.Qapi;
 
 /// <summary>Words socket errors as the C library does, which is what QMP clients know.</summary>
-internal static class SocketErrorText
+public static class SocketErrorText
 {
     private const int NoEntry = 2;
 

@@ -1,15 +1,19 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
-using Monitor.Block;
 
-namespace Monitor.Storage.Exports;
+namespace Monitor.Nbd;
 
 /// <summary>A connected stream socket in blocking mode, used by one receiving thread and one sender at a time.</summary>
+/// <param name="socket">Becomes this object's own.</param>
 /// <remarks>Calls recv(2) and send(2) itself: <see cref="Socket"/> cannot say MSG_DONTWAIT for one call alone.</remarks>
-internal sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
+public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
 {
     private const int DontWait = 0x40;
     private const int NoSignal = 0x4000;
+    private const int More = 0x8000;
+
+    private const int EINTR = 4;
+    private const int EAGAIN = 11;
 
     private readonly int _descriptor = (int)socket.Handle;
 
@@ -24,7 +28,7 @@ internal sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
             {
                 received = Receive(_descriptor, start, (nuint)buffer.Length, 0);
             }
-            while (received < 0 && Marshal.GetLastPInvokeError() == Errno.EINTR);
+            while (received < 0 && Marshal.GetLastPInvokeError() == EINTR);
             return (int)Math.Max(received, 0);
         }
     }
@@ -68,14 +72,16 @@ internal sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
     /// <summary>Sends once.</summary>
     /// <param name="bytes">At least one byte.</param>
     /// <param name="wait">Whether to wait for room.</param>
+    /// <param name="more">Whether more follows at once, so that a part of a packet waits for it.</param>
     /// <returns>Bytes sent; 0 when there is no room now; negative when the connection is over.</returns>
-    public int TrySend(ReadOnlySpan<byte> bytes, bool wait)
+    public int TrySend(ReadOnlySpan<byte> bytes, bool wait, bool more = false)
     {
+        int flags = NoSignal | (wait ? 0 : DontWait) | (more ? More : 0);
         fixed (byte* start = bytes)
         {
             while (true)
             {
-                nint sent = Send(_descriptor, start, (nuint)bytes.Length, wait ? NoSignal : NoSignal | DontWait);
+                nint sent = Send(_descriptor, start, (nuint)bytes.Length, flags);
                 if (sent >= 0)
                 {
                     return (int)sent;
@@ -83,9 +89,9 @@ internal sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
 
                 switch (Marshal.GetLastPInvokeError())
                 {
-                    case Errno.EINTR:
+                    case EINTR:
                         continue;
-                    case Errno.EAGAIN when !wait:
+                    case EAGAIN when !wait:
                         return 0;
                     default:
                         return -1;
