@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Monitor.Block;
 using Monitor.Jobs;
 using Monitor.Qapi;
@@ -32,7 +33,7 @@ internal sealed class MonitorDaemon : IDisposable
         Qdev = new QdevCommands(Devices, Lifetime);
         Exports = new ExportCommands(_graph, _exports, Lifetime);
         Misc = new MiscCommands(objects, Devices);
-        Server = new QmpServer(new QmpDispatcher(MakeTable(jobs, objects, events), Loop), events);
+        Server = new QmpServer(new QmpDispatcher(MakeTable(jobs, objects), Loop), events);
     }
 
     /// <summary>Whose turns run the commands.</summary>
@@ -62,6 +63,9 @@ internal sealed class MonitorDaemon : IDisposable
     /// <summary>What <c>stop</c> and <c>cont</c> set.</summary>
     public MachineRunState RunState { get; }
 
+    /// <summary>What human monitors call.</summary>
+    public HmpCommands Hmp { get; private set; }
+
     /// <summary>What <c>--object</c> calls.</summary>
     public MiscCommands Misc { get; }
 
@@ -85,7 +89,8 @@ internal sealed class MonitorDaemon : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Loop.Dispose();
 
-    private QmpCommandTable MakeTable(JobManager jobs, ObjectStore objects, QmpEventBus events)
+    [MemberNotNull(nameof(Hmp))]
+    private QmpCommandTable MakeTable(JobManager jobs, ObjectStore objects)
     {
         var table = new QmpCommandTable();
         var control = new ControlCommands(Lifetime);
@@ -105,7 +110,8 @@ internal sealed class MonitorDaemon : IDisposable
         var blocks = new BlockCommands(Devices, Lifetime);
         QapiCommands.RegisterBlock(table, blocks);
         Qdev.Register(table);
-        QapiCommands.RegisterHmp(table, new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, RunState, transactions, blocks, Qdev, Devices));
+        Hmp = new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, RunState, transactions, blocks, Qdev, Devices);
+        QapiCommands.RegisterHmp(table, Hmp);
         IntrospectCommands.Register(table);
         return table;
     }

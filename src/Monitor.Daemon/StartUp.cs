@@ -149,7 +149,20 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
             throw new QmpException($"chardev \"{options.Chardev}\" not found");
         }
 
-        daemon.Server.AddMonitor(chardev, options.Id ?? $"monitor{_monitors}", options.Pretty ?? false);
+        string id = options.Id ?? $"monitor{_monitors}";
+        if (options.Mode != MonitorMode.Readline)
+        {
+            daemon.Server.AddMonitor(chardev, id, options.Pretty ?? false);
+        }
+        else if (options.Pretty == true)
+        {
+            throw new QmpException("'pretty' is not compatible with HMP monitors");
+        }
+        else
+        {
+            daemon.Server.AddHumanMonitor(chardev, id, line => daemon.Loop.RunAsync(() => daemon.Hmp.RunLineAsync(line)));
+        }
+
         _monitors++;
     }
 

@@ -44,6 +44,9 @@ internal static partial class Libc
     [LibraryImport(C, EntryPoint = "write", SetLastError = true)]
     public static partial nint Write(SafeFileHandle file, ref readonly byte bytes, nint length);
 
+    [LibraryImport(C, EntryPoint = "isatty")]
+    public static partial int IsTerminal(SafeFileHandle file);
+
     [LibraryImport(C, EntryPoint = "eventfd", SetLastError = true)]
     public static partial int Eventfd(uint count, int flags);
 

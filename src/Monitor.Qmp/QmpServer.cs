@@ -12,7 +12,7 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
 
     private readonly List<Chardev> _chardevs = [];
 
-    private readonly HashSet<QmpSession> _sessions = [];
+    private readonly HashSet<IMonitorSession> _sessions = [];
 
     private TaskCompletionSource? _lastSessionEnded;
 
@@ -26,18 +26,22 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
     public void AddMonitor(Chardev chardev, string monitorId, bool isPretty)
     {
         var monitor = new QmpMonitor(monitorId, isPretty);
-        chardev.Attach(transport => StartSession(transport, monitor));
-        lock (_gate)
-        {
-            _chardevs.Add(chardev);
-        }
+        Attach(chardev, monitorId, (transport, number) => new QmpSession(transport, dispatcher, events, monitor, number));
     }
+
+    /// <summary>Adds a human monitor: every connection of a character device is a person who types lines.</summary>
+    /// <param name="chardev">Without a user so far.</param>
+    /// <param name="monitorId">The monitor's id.</param>
+    /// <param name="runLine">Runs a line and gives back what it printed; <see langword="null"/> when it ended the daemon.</param>
+    /// <exception cref="QmpException">The device is in use.</exception>
+    public void AddHumanMonitor(Chardev chardev, string monitorId, Func<string, Task<string?>> runLine) =>
+        Attach(chardev, monitorId, (transport, number) => new HmpSession(transport, runLine, $"session {number} of human monitor '{monitorId}'"));
 
     /// <summary>Closes the listening sockets, lets every session answer what it has received and send what it has to, then closes it.</summary>
     /// <returns>Completes when no session is left; a client that does not read is waited for a few seconds only.</returns>
     public Task StopAsync()
     {
-        QmpSession[] sessions;
+        IMonitorSession[] sessions;
         lock (_gate)
         {
             _lastSessionEnded ??= new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -50,7 +54,7 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
             }
         }
 
-        foreach (var session in sessions)
+        foreach (IMonitorSession session in sessions)
         {
             session.Stop();
         }
@@ -58,27 +62,36 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
         return _lastSessionEnded.Task;
     }
 
-    /// <summary>Serves a connection on a thread of its own.</summary>
-    private void StartSession(QmpTransport transport, QmpMonitor monitor)
+    private void Attach(Chardev chardev, string monitorId, Func<QmpTransport, int, IMonitorSession> makeSession)
     {
-        QmpSession session;
+        chardev.Attach(transport => StartSession(transport, monitorId, makeSession));
+        lock (_gate)
+        {
+            _chardevs.Add(chardev);
+        }
+    }
+
+    /// <summary>Serves a connection on a thread of its own.</summary>
+    private void StartSession(QmpTransport transport, string monitorId, Func<QmpTransport, int, IMonitorSession> makeSession)
+    {
+        IMonitorSession session;
         lock (_gate)
         {
             if (_lastSessionEnded is not null || _sessions.Count >= MaximumSessions)
             {
-                DaemonLog.Warn("Qmp", $"a client of monitor '{monitor.Id}' was turned away: {_sessions.Count} sessions are open");
+                DaemonLog.Warn("Qmp", $"a client of monitor '{monitorId}' was turned away: {_sessions.Count} sessions are open");
                 transport.Dispose();
                 return;
             }
 
-            session = new QmpSession(transport, dispatcher, events, monitor, ++_sessionCount);
+            session = makeSession(transport, ++_sessionCount);
             _sessions.Add(session);
         }
 
-        new Thread(() => RunSession(session)) { IsBackground = true, Name = $"qmp session {monitor.Id}" }.Start();
+        new Thread(() => RunSession(session)) { IsBackground = true, Name = $"monitor session {monitorId}" }.Start();
     }
 
-    private void RunSession(QmpSession session)
+    private void RunSession(IMonitorSession session)
     {
         DescriptorSets.ClientCame();
         session.Run();

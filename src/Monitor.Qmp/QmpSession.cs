@@ -12,7 +12,7 @@ namespace Monitor.Qmp;
 /// <para>Invariant: in-band commands run one at a time. <c>_isBusy</c> says that one is waiting; only then does another thread than the
 /// session's run commands, and it clears the flag, under the lock, after the last reply is appended.</para>
 /// </remarks>
-internal sealed class QmpSession : IQmpSessionInfo
+internal sealed class QmpSession : IMonitorSession, IQmpSessionInfo
 {
     /// <summary>Requests that may wait behind a command.</summary>
     public const int MaximumQueuedRequests = 8;
@@ -83,7 +83,7 @@ internal sealed class QmpSession : IQmpSessionInfo
     /// <inheritdoc/>
     public SafeFileHandle? TakeDescriptor() => _offered?.Take();
 
-    /// <summary>Serves the client until it leaves or the session is stopped; the body of the session's thread.</summary>
+    /// <inheritdoc/>
     public void Run()
     {
         try
@@ -107,7 +107,7 @@ internal sealed class QmpSession : IQmpSessionInfo
         DaemonLog.Info("Qmp", $"{_name} closed: {(_output.IsOverrun ? "too much output unread" : _endReason ?? "client left")}");
     }
 
-    /// <summary>Ends the session after the commands that have come are answered; returns at once.</summary>
+    /// <inheritdoc/>
     public void Stop() => End("server stopped");
 
     /// <summary>Notes that a command waits; called before anything can complete it.</summary>

@@ -13,6 +13,9 @@ internal abstract class QmpTransport : IDisposable
     /// <summary>The descriptors that came with what was received last.</summary>
     protected ReceivedDescriptors? Descriptors { get; set; }
 
+    /// <summary>Whether who types there sees it without us: a terminal that echoes.</summary>
+    public virtual bool EchoesInput => false;
+
     /// <summary>Waits for bytes.</summary>
     /// <returns>How many came; 0 when the peer or we ended the connection.</returns>
     public abstract int Receive(Span<byte> buffer);

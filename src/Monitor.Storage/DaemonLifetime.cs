@@ -18,6 +18,9 @@ public sealed class DaemonLifetime(ExportManager exports, JobManager jobs, Drive
     /// <summary>Completes when exports and jobs are gone: what is left is to answer the sessions and close the nodes.</summary>
     public Task Ended => _ended.Task;
 
+    /// <summary>Whether the end has begun.</summary>
+    public bool IsEnding => _ending is not null;
+
     /// <summary>Begins the end and tells it to every client; a second call joins the first.</summary>
     /// <param name="cause">For the clients.</param>
     /// <param name="reason">For the log.</param>
@@ -28,7 +31,7 @@ public sealed class DaemonLifetime(ExportManager exports, JobManager jobs, Drive
     /// <exception cref="QmpException">The end has begun.</exception>
     public void CheckRunning()
     {
-        if (_ending is not null)
+        if (IsEnding)
         {
             throw new QmpException("The daemon is shutting down");
         }

@@ -26,6 +26,8 @@ internal static class HelpText
                      other devices; logfile=PATH keeps a copy of what is written to any
           --monitor [chardev=]ID[,mode=control][,pretty=on|off][,id=NAME]
                      offer QMP on a character device
+          --monitor [chardev=]ID,mode=readline[,id=NAME]
+                     offer the human monitor: lines such as 'info block', see 'help'
 
         Storage (values as key=value,... or as JSON, members as in QMP)
           --blockdev [driver=]DRIVER,node-name=NAME[,...]

@@ -22,6 +22,9 @@ internal sealed class DescriptorTransport(string name, SafeFileHandle? input, Sa
     private volatile bool _isEnded;
 
     /// <inheritdoc/>
+    public override bool EchoesInput { get; } = input is not null && Libc.IsTerminal(input) != 0;
+
+    /// <inheritdoc/>
     public override int Receive(Span<byte> buffer)
     {
         if (!WaitForInput())

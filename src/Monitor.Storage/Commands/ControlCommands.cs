@@ -15,6 +15,9 @@ public sealed class ControlCommands(DaemonLifetime lifetime) : IControlCommands
     /// <inheritdoc/>
     public ValueTask<VersionInfo> QueryVersionAsync() => new(s_version);
 
+    /// <summary>Whether the daemon is at its end.</summary>
+    internal bool IsEnding => lifetime.IsEnding;
+
     /// <inheritdoc/>
     public ValueTask QuitAsync() => new(lifetime.EndAsync(ShutdownCause.HostQmpQuit, "quit"));
 }

@@ -11,6 +11,7 @@ namespace Monitor.Storage.Commands;
 public sealed class HmpCommands : IHmpCommands
 {
     private readonly HumanMonitor _monitor;
+    private readonly ControlCommands _control;
 
     /// <summary>Makes the human monitor over the commands that its lines stand for.</summary>
     /// <param name="jobs">All jobs; knows the graph.</param>
@@ -27,6 +28,7 @@ public sealed class HmpCommands : IHmpCommands
         JobManager jobs, ControlCommands control, BlockNodeCommands blockNodes, ExportCommands exports, CharCommands chardevs, MachineRunState runState,
         TransactionCommands transactions, BlockCommands blocks, QdevCommands qdev, DeviceManager devices)
     {
+        _control = control;
         IReadOnlyList<HmpCommand> info =
         [
             new InfoBlockCommand(blockNodes),
@@ -61,6 +63,14 @@ public sealed class HmpCommands : IHmpCommands
             new SnapshotBlkdevCommand(transactions),
             new StopCommand(runState),
         ]);
+    }
+
+    /// <summary>Runs a line that a person typed; a turn.</summary>
+    /// <returns>What it printed; <see langword="null"/> when the daemon is at its end.</returns>
+    public async Task<string?> RunLineAsync(string line)
+    {
+        string output = await _monitor.RunAsync(line);
+        return _control.IsEnding ? null : output;
     }
 
     /// <inheritdoc/>
