@@ -71,7 +71,7 @@ internal static class BlockStatisticsDescription
         InvalidUnmapOperations = counted.Invalid(BlockRequestKind.Unmap),
         AccountInvalid = drive?.AccountsInvalid ?? false,
         AccountFailed = drive?.AccountsFailed ?? false,
-        TimedStats = [],
+        TimedStats = drive is null ? [] : [.. drive.Intervals.Select(interval => interval.Describe()).Reverse()],
         RdLatencyHistogram = drive?.Histogram(BlockRequestKind.Read),
         WrLatencyHistogram = drive?.Histogram(BlockRequestKind.Write),
         FlushLatencyHistogram = drive?.Histogram(BlockRequestKind.Flush),

@@ -57,6 +57,7 @@ public sealed class DriveManager
         drive.Backend.Description = $"block device '{name}'";
         drive.Statistics.AccountsFailed = options.AccountsFailed;
         drive.Statistics.AccountsInvalid = options.AccountsInvalid;
+        drive.Statistics.Intervals = [.. options.Intervals.Select(seconds => new IntervalStatistics(Graph.Time, seconds))];
         Graph.SetName(drive.Backend, name);
         try
         {

@@ -18,6 +18,7 @@ internal sealed record DriveOptions
 {
     private const string JsonPrefix = "json:";
     private const string ThrottlePrefix = "throttling.";
+    private const string IntervalsPrefix = "stats-intervals.";
 
     private static readonly string[] s_own =
     [
@@ -67,6 +68,9 @@ internal sealed record DriveOptions
 
     /// <summary>Whether refused requests count as activity.</summary>
     public bool AccountsInvalid { get; private init; } = true;
+
+    /// <summary>The intervals in seconds whose figures are kept.</summary>
+    public IReadOnlyList<long> Intervals { get; private init; } = [];
 
     /// <summary>The limits of its requests.</summary>
     public ThrottleConfiguration Limits { get; private init; } = ThrottleConfiguration.Unlimited;
@@ -119,6 +123,7 @@ internal sealed record DriveOptions
             HasWriteCache = LegacyOptions.Flag(options, "cache.writeback", options.GetValueOrDefault("cache") is not ("writethrough" or "directsync")),
             WriteErrorPolicy = write,
             ReadErrorPolicy = read,
+            Intervals = ReadIntervals(options),
             Limits = ReadLimits(options),
             AccountsFailed = LegacyOptions.Flag(options, "stats-account-failed", true),
             AccountsInvalid = LegacyOptions.Flag(options, "stats-account-invalid", true),
@@ -206,6 +211,17 @@ internal sealed record DriveOptions
         return isKnown && (what == "write" || policy != BlockdevOnError.Enospc) ? policy : throw new QmpException($"'{text}' invalid {what} error action");
     }
 
+    private static List<long> ReadIntervals(Dictionary<string, string> options)
+    {
+        var intervals = new List<long>();
+        while (LegacyOptions.Number(options, $"{IntervalsPrefix}{intervals.Count}") is { } seconds)
+        {
+            intervals.Add(seconds is > 0 and <= uint.MaxValue ? seconds : throw new QmpException($"Invalid interval length: {seconds}"));
+        }
+
+        return intervals;
+    }
+
     private static ThrottleConfiguration ReadLimits(Dictionary<string, string> options)
     {
         long[] values = ThrottleConfiguration.Unlimited.Values.ToArray();
@@ -238,7 +254,7 @@ internal sealed record DriveOptions
     /// <summary>What is neither the drive's own nor a limit of its requests.</summary>
     private IEnumerable<string> NodeKeys() =>
         _options.Keys.Where(key => !s_own.Contains(key) && !key.StartsWith(ThrottlePrefix, StringComparison.Ordinal)
-            && !key.StartsWith("stats-intervals", StringComparison.Ordinal));
+            && !key.StartsWith(IntervalsPrefix, StringComparison.Ordinal));
 
     private BlockdevDriver ReadDriver(string? file)
     {

@@ -18,18 +18,21 @@ public sealed class DriveStatistics
     /// <summary>Whether refused requests count as activity.</summary>
     public bool AccountsInvalid { get; internal set; } = true;
 
+    /// <summary>The intervals whose figures are kept, as they were asked for.</summary>
+    internal IReadOnlyList<IntervalStatistics> Intervals { get; set; } = [];
+
     /// <summary>Counts a request that succeeded.</summary>
     internal void CountDone(BlockRequestKind kind, long bytes, long started)
     {
         Counters.CountDone(kind, bytes, started);
-        CountLatency(kind, started);
+        CountLatency(kind, started, inIntervals: true);
     }
 
     /// <summary>Counts a request that failed.</summary>
     internal void CountFailed(BlockRequestKind kind, long started)
     {
         Counters.CountFailed(kind, started, AccountsFailed);
-        CountLatency(kind, started);
+        CountLatency(kind, started, AccountsFailed);
     }
 
     /// <summary>Counts a request that was refused.</summary>
@@ -54,11 +57,21 @@ public sealed class DriveStatistics
     /// <summary>The histogram of a kind, if there is one.</summary>
     internal BlockLatencyHistogramInfo? Histogram(BlockRequestKind kind) => Volatile.Read(ref _histograms[(int)kind])?.Describe();
 
-    private void CountLatency(BlockRequestKind kind, long started)
+    private void CountLatency(BlockRequestKind kind, long started, bool inIntervals)
     {
-        if (kind != BlockRequestKind.Unmap && Volatile.Read(ref _histograms[(int)kind]) is { } histogram)
+        if (kind == BlockRequestKind.Unmap)
+        {
+            return;
+        }
+
+        if (Volatile.Read(ref _histograms[(int)kind]) is { } histogram)
         {
             histogram.Count((ulong)BlockStatistics.NanosecondsSince(started));
+        }
+
+        for (int i = 0; inIntervals && i < Intervals.Count; i++)
+        {
+            Intervals[i].Count(kind, BlockStatistics.NanosecondsSince(started));
         }
     }
 }

@@ -4,7 +4,7 @@ using Monitor.Block.Drivers.Filters;
 namespace Unit.Drivers;
 
 /// <summary>A node between the driver under test and its medium that a test can make fail.</summary>
-public sealed class FaultNode() : FilterNode(new BlockNodeSettings { NodeName = "fault", DiscardUnmap = true })
+public sealed class FaultNode(string nodeName = "fault") : FilterNode(new BlockNodeSettings { NodeName = nodeName, DiscardUnmap = true })
 {
     public override string DriverName => "fault";
 

@@ -1,0 +1,66 @@
+using Monitor.Qapi;
+using Monitor.Storage.Drives;
+using NUnit.Framework;
+
+namespace Unit.Storage;
+
+/// <summary>What <c>--drive</c> makes of its value.</summary>
+public sealed class DriveOptionsTests
+{
+    [TestCase("file=/d,format=raw,if=none", "raw", "/d")]
+    [TestCase("/d,format=qcow2", "qcow2", "/d")]
+    [TestCase("driver=qcow2,file.driver=file,file.filename=/d", "qcow2", "/d")]
+    [TestCase("driver=file,file=/d", "file", "/d")]
+    [TestCase("""file=json:{"driver":"raw",,"file":{"driver":"file",,"filename":"/d"}}""", "raw", "/d")]
+    public void The_node_is_that_of_blockdev(string text, string driver, string fileName)
+    {
+        BlockdevOptions node = DriveOptions.Parse(text, DriveInterface.Ide).ReadNode(isReadOnly: false);
+        BlockdevOptions file = node.Driver switch
+        {
+            BlockdevDriver.Raw => node.Raw.File.Definition!,
+            BlockdevDriver.Qcow2 => node.Qcow2.File!.Definition!,
+            _ => node,
+        };
+        Assert.That((node.Driver.ToWire(), file.File.Filename), Is.EqualTo((driver, fileName)));
+    }
+
+    [TestCase("cache=none", true, false, true)]
+    [TestCase("cache=writeback", false, false, true)]
+    [TestCase("cache=writethrough", false, false, false)]
+    [TestCase("cache=directsync", true, false, false)]
+    [TestCase("cache=unsafe", false, true, true)]
+    [TestCase("cache=none,cache.direct=off", false, false, true)]
+    [TestCase("cache.writeback=off", false, false, false)]
+    public void A_cache_mode_is_three_switches(string text, bool isDirect, bool ignoresFlushes, bool hasWriteCache)
+    {
+        DriveOptions options = DriveOptions.Parse($"file=/d,format=raw,{text}", DriveInterface.Ide);
+        BlockdevCacheOptions? cache = options.ReadNode(isReadOnly: false).Cache;
+        Assert.That((cache?.Direct ?? false, cache?.NoFlush ?? false, options.HasWriteCache), Is.EqualTo((isDirect, ignoresFlushes, hasWriteCache)));
+    }
+
+    [TestCase("ide", 0, false, "ide0-hd0")]
+    [TestCase("ide", 3, true, "ide1-cd1")]
+    [TestCase("scsi", 8, false, "scsi1-hd1")]
+    [TestCase("virtio", 2, false, "virtio2")]
+    [TestCase("none", 1, true, "none1")]
+    public void A_drive_without_name_is_named_by_its_place(string kind, int place, bool isCd, string name) =>
+        Assert.That(DriveInterface.Find(kind)!.NameOf(place, isCd), Is.EqualTo(name));
+
+    [TestCase("if=nosuch", "unsupported bus type 'nosuch'")]
+    [TestCase("media=tape", "'tape' invalid media")]
+    [TestCase("werror=auto", "'auto' invalid write error action")]
+    [TestCase("rerror=enospc", "'enospc' invalid read error action")]
+    [TestCase("throttling.bps-total=x", "Parameter 'throttling.bps-total' expects a number")]
+    [TestCase("throttling.bps-total=1,throttling.bps-read=1", "bps/iops/max total values and read/write values cannot be used at the same time")]
+    [TestCase("throttling.nosuch=1", "Invalid parameter 'throttling.nosuch'")]
+    [TestCase("stats-intervals.0=0", "Invalid interval length: 0")]
+    [TestCase("read-only=maybe", "Parameter 'read-only' expects 'on' or 'off'")]
+    [TestCase("driver=raw,format=raw", "Cannot specify both 'driver' and 'format'")]
+    public void Nonsense_is_refused_in_QEMUs_words(string text, string refusal) =>
+        Assert.That(() => DriveOptions.Parse(text, DriveInterface.Ide), Throws.TypeOf<QmpException>().With.Message.EqualTo(refusal));
+
+    [Test]
+    public void An_option_that_the_driver_does_not_know_is_named() => Assert.That(
+        () => DriveOptions.Parse("file=/d,format=raw,nosuch=1", DriveInterface.Ide).ReadNode(isReadOnly: false),
+        Throws.TypeOf<QmpException>().With.Message.EqualTo("Block format 'raw' does not support the option 'nosuch'"));
+}
