@@ -56,11 +56,11 @@ public sealed class DriveTests
         Assert.That(_drive.Backend.InFlight, Is.Zero);
 
         _fault.Errno = 0;
-        while (!Array.TrueForAll(writes, write => write.IsCompleted))
+        await UntilAsync(() =>
         {
             Turn(_runState.Continue);
-            await Task.Yield();
-        }
+            return Array.TrueForAll(writes, write => write.IsCompleted);
+        });
 
         await Task.WhenAll(writes);
         byte[] content = new byte[2048];
@@ -144,7 +144,11 @@ public sealed class DriveTests
         Task[] writes = [.. Enumerable.Range(0, 32).Select(i => WriteAsync(0, (byte)i))];
         int atOnce = writes.Count(write => write.IsCompleted);
         Assert.That(atOnce, Is.EqualTo(2));
-        _time.Advance(TimeSpan.FromSeconds(1));
+        for (int i = 0; i < 1000; i++)
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(1));
+        }
+
         await UntilAsync(() => writes.Count(write => write.IsCompleted) == 12);
 
         Turn(() => _devices.Drives.SetLimits(_drive, Limits(iops: 0), null, "disk"));
@@ -182,8 +186,9 @@ public sealed class DriveTests
 
     private static async Task UntilAsync(Func<bool> holds)
     {
-        while (!holds())
+        for (int i = 0; !holds(); i++)
         {
+            Assert.That(i, Is.LessThan(1_000_000), "it never came to hold");
             await Task.Yield();
         }
     }
@@ -197,6 +202,9 @@ public sealed class DriveTests
             _graph.Add(filter);
         });
         await filter.OpenAsync();
+
+        // Somebody else wants it too, so it stays when the drive leaves it.
+        Turn(() => _graph.AttachRoot(new BlockBackend(), filter, BlockPermission.None, BlockPermission.All));
         return filter;
     }
 
