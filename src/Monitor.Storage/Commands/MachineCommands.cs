@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Monitor.Qapi;
+using Monitor.Storage.Drives;
 using Monitor.Storage.Objects;
 
 namespace Monitor.Storage.Commands;
@@ -87,9 +88,26 @@ public sealed class MachineCommands(ObjectStore objects, MachineRunState runStat
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<ObjectPropertyInfo>> DeviceListPropertiesAsync(DeviceListPropertiesArguments arguments) =>
-        throw (QomType.Find(arguments.Typename) is null
+        DeviceModel.Find(arguments.Typename) is { } model && model.Name == arguments.Typename ? new(Describe(model))
+        : throw (QomType.Find(arguments.Typename) is null
             ? new QmpException(QmpErrorClass.DeviceNotFound, $"Device '{arguments.Typename}' not found")
             : new QmpException("Parameter 'typename' expects a non-abstract device type"));
+
+    private static List<ObjectPropertyInfo> Describe(DeviceModel model)
+    {
+        var properties = new List<ObjectPropertyInfo>();
+        foreach (DeviceProperty property in model.Properties ?? [])
+        {
+            properties.Add(new ObjectPropertyInfo { Name = property.Name, Type = property.Type });
+        }
+
+        if (model.TakesDrive)
+        {
+            properties.Add(new ObjectPropertyInfo { Name = "drive", Type = "str", Description = "Node name or ID of a block device to use as a backend" });
+        }
+
+        return properties;
+    }
 
     private static CommandLineParameterInfo Parameter(string name, bool isText = true) =>
         new() { Name = name, Type = isText ? CommandLineParameterType.String : CommandLineParameterType.Boolean };
