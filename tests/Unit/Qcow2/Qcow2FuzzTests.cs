@@ -47,6 +47,42 @@ public sealed class Qcow2FuzzTests
     }
 
     [Test]
+    public async Task Damaged_structures_of_every_kind_are_refused_served_or_repaired([Range(1, 8)] int seed) => await FuzzAsync(seed, 200);
+
+    [Test]
+    [Explicit("Runs as long as MONITOR_FUZZ_IMAGES says.")]
+    public async Task Very_many_damaged_images() =>
+        await FuzzAsync(Environment.TickCount, int.Parse(Environment.GetEnvironmentVariable("MONITOR_FUZZ_IMAGES") ?? "100000", System.Globalization.CultureInfo.InvariantCulture));
+
+    [Test]
+    public async Task A_small_file_that_claims_an_enormous_disk_costs_little()
+    {
+        byte[] image = (await TestImage.CreateAsync(1 << 20)).ToArray();
+        BinaryPrimitives.WriteUInt32BigEndian(image.AsSpan(20), 21);
+        BinaryPrimitives.WriteUInt64BigEndian(image.AsSpan(24), 1UL << 60);
+        BinaryPrimitives.WriteUInt32BigEndian(image.AsSpan(36), 1 << 21);
+        foreach (int field in (int[])[40, 48])
+        {
+            BinaryPrimitives.WriteUInt64BigEndian(image.AsSpan(field), 1 << 21);
+        }
+
+        byte[] file = new byte[5 << 20];
+        image.CopyTo(file, 0);
+        await TryAsync(file, "an exabyte");
+    }
+
+    private static async Task FuzzAsync(int seed, int images)
+    {
+        FuzzedImage whole = await FuzzedImage.MakeAsync();
+        Assert.That(ImageChecker.Check(whole.Bytes.ToArray()).Corruptions, Is.Empty);
+        for (int i = 0; i < images; i++)
+        {
+            var random = new Random((seed * 1_000_003) + i);
+            await TryAsync(whole.Damage(random), $"seed {seed}, image {i}", random.Next(4) == 0);
+        }
+    }
+
+    [Test]
     public async Task An_L1_entry_with_the_copied_flag_and_no_table_counts_as_empty()
     {
         StorageContent content = await TestImage.CreateAsync(1 << 20);
@@ -89,13 +125,13 @@ public sealed class Qcow2FuzzTests
         return storage.Bytes;
     }
 
-    private static async Task TryAsync(byte[] image, string name)
+    private static async Task TryAsync(byte[] image, string name, bool readOnly = false)
     {
         long before = GC.GetAllocatedBytesForCurrentThread();
         try
         {
-            Qcow2Node node = await TestImage.OpenAsync(new StorageNode(StorageContent.From(image)));
-            await UseAsync(node);
+            Qcow2Node node = await TestImage.OpenAsync(new StorageNode(StorageContent.From(image), readOnly: readOnly), readOnly: readOnly);
+            await (readOnly ? LookAsync(node) : UseAsync(node));
         }
         catch (Exception e) when (e is QmpException or BlockIoException)
         {
@@ -109,8 +145,21 @@ public sealed class Qcow2FuzzTests
         Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(400L << 20), name);
     }
 
+    private static async Task LookAsync(Qcow2Node node)
+    {
+        byte[] buffer = new byte[10000];
+        for (long offset = 0; offset + buffer.Length <= Math.Min(node.SizeBytes, 1 << 20); offset += buffer.Length)
+        {
+            await TolerateAsync(() => node.ReadAsync(offset, buffer));
+        }
+
+        _ = node.ListSnapshots();
+        await TolerateAsync(() => node.CheckAsync(ImageCheckFix.None));
+    }
+
     private static async Task UseAsync(Qcow2Node node)
     {
+        await TolerateAsync(async () => await node.CreateSnapshotAsync("new", DateTimeOffset.UnixEpoch));
         long end = Math.Min(node.SizeBytes, 2 << 20);
         byte[] buffer = new byte[10000];
         for (long offset = 0; offset + buffer.Length <= end; offset += 100000)
@@ -122,6 +171,14 @@ public sealed class Qcow2FuzzTests
         }
 
         await TolerateAsync(node.FlushAsync);
+        foreach (SnapshotInfo snapshot in node.ListSnapshots().Take(3))
+        {
+            await TolerateAsync(() => node.DeleteSnapshotAsync(snapshot.Id, snapshot.Name));
+        }
+
+        await TolerateAsync(() => node.CheckAsync(ImageCheckFix.None));
+        await TolerateAsync(() => node.CheckAsync(ImageCheckFix.All));
+        await TolerateAsync(() => node.WriteAsync(0, buffer.AsMemory(0, (int)Math.Min(end, buffer.Length))));
         await node.CloseAsync();
     }
 
@@ -131,7 +188,7 @@ public sealed class Qcow2FuzzTests
         {
             await request();
         }
-        catch (BlockIoException)
+        catch (Exception e) when (e is BlockIoException or QmpException)
         {
             // The damage was met.
         }

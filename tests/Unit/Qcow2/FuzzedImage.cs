@@ -1,0 +1,128 @@
+using System.Buffers.Binary;
+using Monitor.Block;
+using Monitor.Block.Bitmaps;
+using Monitor.Block.Drivers.Qcow2;
+
+namespace Unit.Qcow2;
+
+/// <summary>An image with a bit of everything, and random damage to its structures: header, tables, refcounts, snapshots, bitmap directory.</summary>
+internal sealed class FuzzedImage
+{
+    private const ulong OffsetMask = 0x00FF_FFFF_FFFF_FE00;
+    private const int ClusterBytes = 1024;
+
+    private static readonly ulong[] s_values =
+    [
+        0, 1, 2, 7, 40, 104, 511, 512, 1024, 0x10000, 0x7FFF, 0xFFFF, 0x10001, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, 1UL << 32, 1UL << 40, 1UL << 55,
+        1UL << 56, 1UL << 62, 1UL << 63, (1UL << 63) - 1, ulong.MaxValue,
+    ];
+
+    private readonly byte[] _image;
+    private readonly List<(int Offset, int Length)> _structures = [];
+
+    private FuzzedImage(byte[] image)
+    {
+        _image = image;
+        Note(0, 512);
+        int refcountTable = (int)U64(48);
+        Note(refcountTable, 64);
+        NoteTargets(refcountTable, 8);
+        NoteTables((int)U64(40), (int)U32(36));
+        int snapshots = (int)U64(64);
+        Note(snapshots, 200);
+        NoteTables((int)U64(snapshots), (int)U32(snapshots + 8));
+        NoteBitmaps();
+    }
+
+    /// <summary>Bytes of the undamaged image.</summary>
+    public ReadOnlySpan<byte> Bytes => _image;
+
+    /// <summary>Makes the undamaged image.</summary>
+    public static async Task<FuzzedImage> MakeAsync()
+    {
+        var storage = new StorageNode(await TestImage.CreateAsync(300 * 1024, ClusterBytes));
+        Qcow2Node node = await TestImage.OpenAsync(storage);
+        byte[] data = new byte[50_000];
+        new Random(1).NextBytes(data);
+        await node.WriteAsync(5000, data);
+        await node.CreateSnapshotAsync("first", DateTimeOffset.UnixEpoch);
+        await node.WriteAsync(200_000, data);
+        await node.WriteZeroesAsync(20_000, 10_000);
+        data.AsSpan().Fill(7);
+        await node.WriteAsync(100 * 1024, data.AsMemory(0, 20 * ClusterBytes), BlockWriteFlags.Compressed);
+        await node.CreateSnapshotAsync("second", DateTimeOffset.UnixEpoch);
+        DirtyBitmap bitmap = node.Bitmaps.Add("dirty", 512, persistent: true);
+        await node.WriteAsync(0, data.AsMemory(0, 3000));
+        node.Bitmaps.Add("other", 1024, persistent: true, disabled: true);
+        await node.CloseAsync();
+        return new FuzzedImage(storage.Bytes);
+    }
+
+    /// <summary>A copy with a few changes, most of them numbers that bad code would stumble over.</summary>
+    public byte[] Damage(Random random)
+    {
+        byte[] damaged = [.. _image];
+        for (int changes = random.Next(1, 5); changes > 0; changes--)
+        {
+            (int offset, int length) = _structures[random.Next(_structures.Count)];
+            int width = 1 << random.Next(4);
+            int at = offset + (random.Next(Math.Max(1, length / width)) * width);
+            Span<byte> field = damaged.AsSpan(at, Math.Min(width, damaged.Length - at));
+            Change(field, random);
+        }
+
+        return random.Next(20) == 0 ? damaged[..random.Next(damaged.Length)] : damaged;
+    }
+
+    private static void Change(Span<byte> field, Random random)
+    {
+        if (random.Next(4) == 0)
+        {
+            field[random.Next(field.Length)] ^= (byte)(1 << random.Next(8));
+            return;
+        }
+
+        ulong value = random.Next(3) == 0 ? (ulong)random.Next(400) * ClusterBytes : s_values[random.Next(s_values.Length)];
+        value |= random.Next(4) == 0 ? 1UL << 63 : 0;
+        Span<byte> bytes = stackalloc byte[8];
+        BinaryPrimitives.WriteUInt64BigEndian(bytes, value);
+        bytes[^field.Length..].CopyTo(field);
+    }
+
+    private void NoteTables(int l1, int entries)
+    {
+        Note(l1, entries * 8);
+        NoteTargets(l1, entries);
+    }
+
+    private void NoteTargets(int table, int entries)
+    {
+        for (int i = 0; i < entries; i++)
+        {
+            int target = (int)(U64(table + (i * 8)) & OffsetMask);
+            if (target != 0)
+            {
+                Note(target, ClusterBytes);
+            }
+        }
+    }
+
+    private void NoteBitmaps()
+    {
+        for (int at = 112; U32(at) != 0; at += 8 + (((int)U32(at + 4) + 7) & ~7))
+        {
+            if (U32(at) == 0x23852875)
+            {
+                int directory = (int)U64(at + 24);
+                Note(directory, (int)U64(at + 16));
+                Note((int)U64(directory), 24);
+            }
+        }
+    }
+
+    private void Note(int offset, int length) => _structures.Add((offset, Math.Min(length, _image.Length - offset)));
+
+    private uint U32(int at) => BinaryPrimitives.ReadUInt32BigEndian(_image.AsSpan(at));
+
+    private ulong U64(int at) => BinaryPrimitives.ReadUInt64BigEndian(_image.AsSpan(at));
+}
