@@ -112,6 +112,48 @@ public sealed class Qcow2FuzzTests
             .With.Message.EqualTo("qcow2: Image is corrupt; cannot be opened read/write"));
     }
 
+    [TestCase(null, "active L1 table", true)]
+    [TestCase(Qcow2OverlapCheckMode.Constant, "active L1 table", true)]
+    [TestCase(Qcow2OverlapCheckMode.Constant, "active L2 table", false)]
+    [TestCase(Qcow2OverlapCheckMode.Cached, "active L2 table", true)]
+    [TestCase(Qcow2OverlapCheckMode.Cached, "inactive L2 table", false)]
+    [TestCase(Qcow2OverlapCheckMode.All, "inactive L2 table", true)]
+    [TestCase(Qcow2OverlapCheckMode.Cached, "inactive L1 table", true)]
+    [TestCase(Qcow2OverlapCheckMode.Cached, "snapshot table", true)]
+    [TestCase(Qcow2OverlapCheckMode.Cached, "refcount block", true)]
+    [TestCase(Qcow2OverlapCheckMode.None, "snapshot table", false)]
+    public async Task A_write_that_an_entry_leads_to_a_structure_is_refused_as_the_option_says(Qcow2OverlapCheckMode? mode, string structure, bool refused)
+    {
+        var storage = new StorageNode(await TestImage.CreateAsync(1 << 20, 4096));
+        Qcow2Node node = await TestImage.OpenAsync(storage);
+        await node.WriteAsync(0, new byte[10000]);
+        await node.CreateSnapshotAsync("s", DateTimeOffset.UnixEpoch);
+        await node.WriteAsync(0, new byte[10000]);
+        await node.CloseAsync();
+        ulong l1 = U64(storage, 40);
+        ulong table = U64(storage, (int)l1) & 0x00FF_FFFF_FFFF_FE00;
+        ulong target = structure switch
+        {
+            "active L1 table" => l1,
+            "active L2 table" => table,
+            "inactive L1 table" => U64(storage, (int)U64(storage, 64)),
+            "inactive L2 table" => U64(storage, (int)U64(storage, (int)U64(storage, 64))) & 0x00FF_FFFF_FFFF_FE00,
+            "snapshot table" => U64(storage, 64),
+            _ => U64(storage, (int)U64(storage, 48)),
+        };
+        byte[] entry = new byte[8];
+        BinaryPrimitives.WriteUInt64BigEndian(entry, target | (1UL << 63));
+        storage.Content.Write((long)table + 8, entry);
+        var events = new EventRecorder();
+        var options = new BlockdevOptionsQcow2 { File = null!, OverlapCheck = mode is null ? null : new Qcow2OverlapChecks { Mode = mode } };
+        Qcow2Node again = await TestImage.OpenAsync(storage, events: events, options: options);
+        await TolerateAsync(() => again.WriteAsync(4096 + 100, new byte[100]));
+        Assert.That(events.Events, Has.Count.EqualTo(refused ? 1 : 0));
+        Assert.That(storage.Bytes[79] & 2, Is.EqualTo(refused ? 2 : 0));
+    }
+
+    private static ulong U64(StorageNode storage, int at) => BinaryPrimitives.ReadUInt64BigEndian(storage.Bytes.AsSpan(at));
+
     private static async Task<byte[]> FilledImageAsync()
     {
         var storage = new StorageNode(await TestImage.CreateAsync(2 << 20, 4096));

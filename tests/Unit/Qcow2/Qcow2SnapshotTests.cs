@@ -139,6 +139,30 @@ public sealed class Qcow2SnapshotTests
     }
 
     [Test]
+    public async Task A_snapshot_can_be_shown_while_the_disk_goes_on()
+    {
+        byte[] before = Filled(100_000, 1);
+        var storage = new StorageNode(await TestImage.CreateAsync(99_840, 512));
+        Qcow2Node live = await TestImage.OpenAsync(storage);
+        await live.WriteAsync(0, before.AsMemory(0, 99_840));
+        await live.CreateSnapshotAsync("monday", s_now);
+        await live.WriteAsync(0, Filled(99_840, 2));
+        await live.TruncateAsync(200_192);
+        Qcow2Node shown = await ShowAsync(storage, "monday", readOnly: true);
+        await live.WriteAsync(0, Filled(99_840, 3));
+        await live.FlushAsync();
+        Assert.That(TestImage.FirstDifference(await TestImage.ReadAllAsync(shown), before.AsSpan(0, 99_840)), Is.EqualTo(-1));
+        Assert.That((await ShowAsync(storage, "1", readOnly: true)).SizeBytes, Is.EqualTo(99_840));
+        Assert.That(async () => await ShowAsync(storage, "sunday", readOnly: true), Throws.TypeOf<QmpException>().With.Message.EqualTo("Can't find snapshot 'sunday'"));
+        Assert.That(
+            async () => await ShowAsync(storage, "monday", readOnly: false),
+            Throws.TypeOf<QmpException>().With.Message.EqualTo("A snapshot can only be opened read-only"));
+    }
+
+    private static Task<Qcow2Node> ShowAsync(StorageNode storage, string snapshot, bool readOnly) =>
+        TestImage.OpenAsync(storage, options: new BlockdevOptionsQcow2 { File = null!, XSnapshot = snapshot }, readOnly: readOnly);
+
+    [Test]
     public async Task A_version_2_image_with_snapshots_is_not_resized()
     {
         Qcow2Node node = await TestImage.OpenAsync(new StorageNode(await TestImage.CreateAsync(1 << 20, version: BlockdevQcow2Version.V2)));

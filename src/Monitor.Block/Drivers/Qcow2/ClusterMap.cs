@@ -127,7 +127,7 @@ internal sealed class ClusterMap
         {
             await CopyTableAsync(index, table).ConfigureAwait(false);
         }
-        else if (_image.Clusters.FindOverlap(table, 1) is { } owner and not MetadataClusters.ActiveL2)
+        else if (_image.Clusters.FindForbidden(table, 1) is { } owner and not MetadataClusters.ActiveL2)
         {
             throw await _image.Corruption.ReportAsync(table, ClusterBytes, $"Preventing invalid write on metadata (overlaps with {owner})")
                 .ConfigureAwait(false);
@@ -237,7 +237,7 @@ internal sealed class ClusterMap
                 : $"Preallocated zero cluster offset {entry.HostOffset:#x} unaligned";
         }
 
-        return forWrite && !_layout.HasDataFile && _image.Clusters.FindOverlap(entry.HostOffset, ClusterBytes) is { } owner
+        return forWrite && !_layout.HasDataFile && _image.Clusters.FindForbidden(entry.HostOffset, ClusterBytes) is { } owner
             ? $"Preventing invalid write on metadata (overlaps with {owner})"
             : null;
     }

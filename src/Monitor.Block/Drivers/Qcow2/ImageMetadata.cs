@@ -20,16 +20,24 @@ internal sealed class ImageMetadata
     private const int RetiredLimit = 16384;
 
     private readonly Qcow2CacheSizes _sizes;
+    private readonly HashSet<string> _overlapChecks;
 
     /// <summary>Takes over an image whose header was read and checked.</summary>
-    public ImageMetadata(BlockNode node, Qcow2OpenImage image, Qcow2CacheSizes sizes, GracePeriods requests, bool passDiscards, IEventSink events)
+    public ImageMetadata(
+        BlockNode node,
+        Qcow2OpenImage image,
+        Qcow2CacheSizes sizes,
+        HashSet<string> overlapChecks,
+        GracePeriods requests,
+        bool passDiscards,
+        IEventSink events)
     {
         File = image.File;
         Header = image.Header;
         PassesDiscards = passDiscards;
         Corruption = new CorruptionReporter(node, Header, File, events);
         Retired = new RetiredClusters(requests);
-        _sizes = sizes;
+        (_sizes, _overlapChecks) = (sizes, overlapChecks);
         Layout = L2Layout.For(Header.Header);
         Adopt(image.L1, image.RefcountTable, image.Snapshots, image.SnapshotTableBytes);
     }
@@ -40,14 +48,44 @@ internal sealed class ImageMetadata
     {
         Qcow2Header header = Header.Header;
         (Snapshots, SnapshotTableBytes) = (snapshots, snapshotTableBytes);
-        Clusters = new MetadataClusters((int)header.ClusterBits);
+        Clusters = new MetadataClusters((int)header.ClusterBits, _overlapChecks.Contains);
         Clusters.Add(0, header.ClusterBytes, MetadataClusters.Header);
         Clusters.Add((long)header.L1Offset, header.L1Entries * (long)sizeof(ulong), MetadataClusters.ActiveL1);
         Clusters.Add((long)header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits, MetadataClusters.RefcountTable);
         Clusters.Add((long)header.SnapshotsOffset, snapshotTableBytes, MetadataClusters.SnapshotTable);
         Clusters.AddInactiveL1(snapshots);
+        NoteBitmapDirectory();
         Refcounts = new Refcounts(File, Header, Clusters, Corruption, refcountTable, _sizes.RefcountBytes);
         Map = new ClusterMap(this, l1, _sizes.SliceBytes, _sizes.L2Bytes);
+    }
+
+    /// <summary>Takes note of where the bitmap directory is now.</summary>
+    public void NoteBitmapDirectory() =>
+        Clusters.BitmapDirectoryPlace =
+            Header.Find(Qcow2BitmapExtension.Magic) is { } data && Qcow2BitmapExtension.TryRead(data, out Qcow2BitmapExtension extension)
+                ? ((long)extension.DirectoryOffset, (long)extension.DirectorySize)
+                : default;
+
+    /// <summary>Reads where the snapshots' L2 tables are, if writes that would hit them are looked for. After each <see cref="Adopt"/>.</summary>
+    /// <exception cref="QmpException">A snapshot's L1 table is not sound.</exception>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public async ValueTask NoteInactiveL2Async()
+    {
+        if (!_overlapChecks.Contains(MetadataClusters.InactiveL2))
+        {
+            return;
+        }
+
+        foreach (Qcow2Snapshot snapshot in Snapshots)
+        {
+            foreach (ulong entry in await SnapshotChange.ReadL1Async(File, Header.Header, snapshot).ConfigureAwait(false))
+            {
+                if ((long)(entry & Qcow2Format.OffsetMask) is not 0 and long table)
+                {
+                    Clusters.AddInactiveL2(table);
+                }
+            }
+        }
     }
 
     /// <summary>Whether clusters that a guest discarded are discarded in the file too.</summary>

@@ -6,7 +6,8 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// ranges, merged and sorted: a look-up costs a binary search.
 /// </remarks>
 /// <param name="clusterBits">Of the image.</param>
-internal sealed class MetadataClusters(int clusterBits)
+/// <param name="isChecked">Says of a kind of structure whether writes that would hit it are looked for (<c>overlap-check</c>).</param>
+internal sealed class MetadataClusters(int clusterBits, Predicate<string> isChecked)
 {
     public const string Header = "qcow2_header";
     public const string ActiveL1 = "active L1 table";
@@ -15,9 +16,12 @@ internal sealed class MetadataClusters(int clusterBits)
     public const string RefcountBlock = "refcount block";
     public const string SnapshotTable = "snapshot table";
     public const string InactiveL1 = "inactive L1 table";
+    public const string InactiveL2 = "inactive L2 table";
+    public const string BitmapDirectory = "bitmap directory";
 
     private readonly Dictionary<long, string> _owners = [];
     private readonly List<(long From, long To)> _inactiveL1 = [];
+    private readonly HashSet<long> _inactiveL2 = [];
 
     /// <summary>Takes note of a structure.</summary>
     /// <param name="hostOffset">Its first byte.</param>
@@ -70,6 +74,22 @@ internal sealed class MetadataClusters(int clusterBits)
         }
 
         return TouchesInactiveL1(hostOffset >> clusterBits << clusterBits, hostOffset + bytes) ? InactiveL1 : null;
+    }
+
+    /// <summary>Where the bitmap directory is; its own code looks for overlaps with everything else.</summary>
+    public (long Offset, long Bytes) BitmapDirectoryPlace { get; set; }
+
+    /// <summary>Takes note of an L2 table of a snapshot, unless the active L1 table shares it.</summary>
+    public void AddInactiveL2(long hostOffset) => _inactiveL2.Add(hostOffset >> clusterBits);
+
+    /// <summary>The structure that a write of guest data would hit and that is to be looked for, or <see langword="null"/>.</summary>
+    public string? FindForbidden(long hostOffset, long bytes)
+    {
+        (long directory, long directoryBytes) = BitmapDirectoryPlace;
+        string? owner = FindOverlap(hostOffset, bytes)
+            ?? (directory < hostOffset + bytes && hostOffset < directory + directoryBytes ? BitmapDirectory : null)
+            ?? (_inactiveL2.Contains(hostOffset >> clusterBits) ? InactiveL2 : null);
+        return owner is not null && isChecked(owner) ? owner : null;
     }
 
     private bool TouchesInactiveL1(long from, long to)

@@ -15,6 +15,9 @@ internal sealed record Qcow2HeaderExtension(uint Type, byte[] Data)
     /// <summary>The external data file's name.</summary>
     public const uint DataFile = 0x44415441;
 
+    /// <summary>Where the LUKS header of an encrypted image is.</summary>
+    public const uint Crypto = 0x0537BE77;
+
     /// <summary>A type that means nothing to anybody: such an extension fills space.</summary>
     public const uint Padding = 0x50414444;
 

@@ -76,6 +76,7 @@ public sealed partial class Qcow2Node : IQcow2BitmapHost
         }
 
         _image.Header.Set(Qcow2BitmapExtension.Magic, data);
+        _image.NoteBitmapDirectory();
         return WriteHeaderAsync();
     }
 

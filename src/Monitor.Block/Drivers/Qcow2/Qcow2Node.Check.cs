@@ -19,6 +19,11 @@ public sealed partial class Qcow2Node
     /// <exception cref="BlockIoException">The medium failed; nothing was repaired.</exception>
     public ValueTask CheckAsync(ImageCheckFix fix) => _storedBitmaps.AloneAsync(async () =>
     {
+        if (ShowsSnapshot)
+        {
+            throw new BlockIoException(Errno.ENOTSUP);
+        }
+
         await EnterIdleAsync().ConfigureAwait(false);
         try
         {

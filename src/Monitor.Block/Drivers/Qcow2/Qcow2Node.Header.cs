@@ -64,6 +64,11 @@ public sealed partial class Qcow2Node
             return;
         }
 
+        if (ShowsSnapshot)
+        {
+            throw new QmpException(SnapshotIsReadOnly);
+        }
+
         const Qcow2IncompatibleFeatures Unwritable = Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt;
         if ((Header.Incompatible & Unwritable) != 0)
         {

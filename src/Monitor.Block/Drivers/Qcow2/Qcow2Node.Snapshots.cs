@@ -8,6 +8,7 @@ namespace Monitor.Block.Drivers.Qcow2;
 public sealed partial class Qcow2Node
 {
     private const long NanosecondsPerSecond = 1_000_000_000;
+    private const string SnapshotIsReadOnly = "A snapshot can only be opened read-only";
 
     /// <summary>The snapshots in the image, oldest first.</summary>
     public IReadOnlyList<SnapshotInfo> ListSnapshots() => [.. _image.Snapshots.Select(Describe)];
@@ -41,6 +42,7 @@ public sealed partial class Qcow2Node
                 DiskBytes = Header.SizeBytes,
             };
             await SnapshotChange.AddAsync(_image, snapshot).ConfigureAwait(false);
+            await _image.NoteInactiveL2Async().ConfigureAwait(false);
             return Describe(snapshot);
         }
         finally
@@ -62,11 +64,38 @@ public sealed partial class Qcow2Node
             Qcow2Snapshot snapshot = _image.Snapshots.FirstOrDefault(snapshot => snapshot.Id == id && snapshot.Name == name)
                 ?? throw new BlockIoException(Errno.ENOENT);
             await SnapshotChange.RemoveAsync(_image, snapshot).ConfigureAwait(false);
+            await _image.NoteInactiveL2Async().ConfigureAwait(false);
         }
         finally
         {
             _image.Lock.Release();
         }
+    }
+
+    /// <summary>Whether the node shows a snapshot instead of the disk.</summary>
+    private bool ShowsSnapshot => _options?.XSnapshot is not null;
+
+    /// <summary>Puts a snapshot's L1 table in the place of the active one. The image may be in use: what a snapshot reaches never changes.</summary>
+    private async ValueTask<(Qcow2OpenImage Image, long SizeBytes)> ShowSnapshotAsync(Qcow2OpenImage image, string wanted)
+    {
+        if (!IsReadOnly)
+        {
+            throw new QmpException(SnapshotIsReadOnly);
+        }
+
+        Qcow2Snapshot snapshot = image.Snapshots.Find(snapshot => snapshot.Id == wanted) ?? image.Snapshots.Find(snapshot => snapshot.Name == wanted)
+            ?? throw new QmpException($"Can't find snapshot '{wanted}'");
+        Qcow2Header header = image.Header.Header;
+        ulong[] l1 = await SnapshotChange.ReadL1Async(image.File, header, snapshot).ConfigureAwait(false);
+        ulong size = snapshot.DiskBytes ?? header.SizeBytes;
+        ulong needed = L2Layout.For(header).TablesFor(size);
+        if (needed > (ulong)Qcow2Format.MaximumL1Bytes / sizeof(ulong))
+        {
+            throw new QmpException("Image is too big");
+        }
+
+        Array.Resize(ref l1, Math.Max(l1.Length, (int)needed));
+        return (image with { L1 = l1 }, (long)size);
     }
 
     private static SnapshotInfo Describe(Qcow2Snapshot snapshot) => new()

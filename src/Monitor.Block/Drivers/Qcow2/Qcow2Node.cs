@@ -62,6 +62,12 @@ public sealed partial class Qcow2Node : FormatNode
         _file = FindChild(BlockChildRole.Primary)!;
         Qcow2OpenImage image = await Qcow2OpenImage.ReadAsync(new ImageFile(_file), IsReadOnly).ConfigureAwait(false);
         Qcow2Header header = image.Header.Header;
+        long size = (long)header.SizeBytes;
+        if (_options?.XSnapshot is { } snapshot)
+        {
+            (image, size) = await ShowSnapshotAsync(image, snapshot).ConfigureAwait(false);
+        }
+
         if (_options?.LazyRefcounts == true && header.Version < 3)
         {
             throw new QmpException("Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level");
@@ -69,8 +75,13 @@ public sealed partial class Qcow2Node : FormatNode
 
         Qcow2CacheSizes sizes = Qcow2CacheSizes.From(_options, header);
         _clusterBits = (int)header.ClusterBits;
-        _image = new ImageMetadata(this, image, sizes, Requests, PassesDiscards(_options), _events);
-        SetSize((long)header.SizeBytes);
+        _image = new ImageMetadata(
+            this, image, sizes, Qcow2OverlapSelection.From(_options?.OverlapCheck), Requests, PassesDiscards(_options), _events)
+        {
+            PassesSnapshotDiscards = _options?.PassDiscardSnapshot ?? true,
+        };
+        await _image.NoteInactiveL2Async().ConfigureAwait(false);
+        SetSize(size);
         AdoptDataFile();
         if (!IsReadOnly)
         {
@@ -79,7 +90,10 @@ public sealed partial class Qcow2Node : FormatNode
 
         _storedBitmaps = new Qcow2Bitmaps(this, Bitmaps);
         Bitmaps.Store = _storedBitmaps;
-        await _storedBitmaps.LoadAsync().ConfigureAwait(false);
+        if (!ShowsSnapshot)
+        {
+            await _storedBitmaps.LoadAsync().ConfigureAwait(false);
+        }
     }
 
     /// <inheritdoc/>

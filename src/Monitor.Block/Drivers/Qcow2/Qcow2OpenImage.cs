@@ -14,6 +14,8 @@ namespace Monitor.Block.Drivers.Qcow2;
 internal sealed record Qcow2OpenImage(
     ImageFile File, Qcow2HeaderCluster Header, ulong[] L1, ulong[] RefcountTable, List<Qcow2Snapshot> Snapshots, long SnapshotTableBytes)
 {
+    private const uint LuksEncryption = 2;
+
     private const ulong KnownFeatures = (ulong)(Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt
         | Qcow2IncompatibleFeatures.DataFile | Qcow2IncompatibleFeatures.CompressionType | Qcow2IncompatibleFeatures.ExtendedL2);
 
@@ -97,6 +99,11 @@ internal sealed record Qcow2OpenImage(
             throw new QmpException($"ERROR: ext_backing_format: len={format.Data.Length} too large (>=16)");
         }
 
+        if (header.EncryptionMethod != LuksEncryption && extensions.Exists(e => e.Type == Qcow2HeaderExtension.Crypto))
+        {
+            throw new QmpException("CRYPTO header extension only expected with LUKS encryption method");
+        }
+
         CheckBitmaps(extensions, header);
         return new Qcow2HeaderCluster(header, extensions, ReadBackingFile(header, cluster), cluster);
     }
@@ -176,7 +183,7 @@ internal sealed record Qcow2OpenImage(
 
         if (header.EncryptionMethod != 0)
         {
-            throw new QmpException(header.EncryptionMethod > 2
+            throw new QmpException(header.EncryptionMethod > LuksEncryption
                 ? $"Unsupported encryption method {header.EncryptionMethod}"
                 : "Unsupported qcow2 feature(s): encryption");
         }

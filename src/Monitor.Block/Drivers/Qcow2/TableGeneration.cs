@@ -137,7 +137,7 @@ internal sealed class TableGeneration(ImageFile file, Qcow2HeaderCluster first, 
     {
         bool changed = false;
         var layout = L2Layout.For(_header);
-        for (; !table.IsEmpty; table = table[(1 << layout.EntryBits)..])
+        for (; !table.IsEmpty && !layout.HasDataFile; table = table[(1 << layout.EntryBits)..])
         {
             L2Entry entry = layout.Read(table, 0);
             if (entry.Kind is L2EntryKind.Normal or L2EntryKind.ZeroAllocated

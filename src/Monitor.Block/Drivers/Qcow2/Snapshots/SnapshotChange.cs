@@ -42,6 +42,15 @@ internal sealed class SnapshotChange
     /// <exception cref="BlockIoException">The medium failed, or the tables are damaged.</exception>
     public static ValueTask RemoveAsync(ImageMetadata image, Qcow2Snapshot snapshot) => RunAsync(image, change => change.RemoveAsync(snapshot));
 
+    /// <summary>Reads a snapshot's L1 table.</summary>
+    /// <exception cref="QmpException">It is too large, or cannot be where it is said to be.</exception>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    public static ValueTask<ulong[]> ReadL1Async(ImageFile file, Qcow2Header header, Qcow2Snapshot snapshot)
+    {
+        Qcow2OpenImage.CheckTable("Snapshot L1 table", snapshot.L1Offset, snapshot.L1Entries, sizeof(ulong), Qcow2Format.MaximumL1Bytes, header);
+        return Qcow2OpenImage.ReadTableAsync(file, snapshot.L1Offset, snapshot.L1Entries);
+    }
+
     private static async ValueTask RunAsync(ImageMetadata image, Func<SnapshotChange, ValueTask> make)
     {
         image.ThrowIfCorrupt();
@@ -69,7 +78,7 @@ internal sealed class SnapshotChange
 
     private async ValueTask RemoveAsync(Qcow2Snapshot snapshot)
     {
-        await ChangeReferencesAsync(await ReadL1Async(snapshot).ConfigureAwait(false), -1).ConfigureAwait(false);
+        await ChangeReferencesAsync(await ReadL1Async(_image.File, _header, snapshot).ConfigureAwait(false), -1).ConfigureAwait(false);
         _tables.Release((long)snapshot.L1Offset, snapshot.L1Entries * (long)sizeof(ulong));
         bool movesL1 = await _tables.RenewActiveAsync().ConfigureAwait(false);
         if (movesL1)
@@ -132,12 +141,6 @@ internal sealed class SnapshotChange
                 _counts.Load(firstCluster + i, (uint)Math.Min(count, ReferenceCounts.Maximum));
             }
         }
-    }
-
-    private async ValueTask<ulong[]> ReadL1Async(Qcow2Snapshot snapshot)
-    {
-        Qcow2OpenImage.CheckTable("Snapshot L1 table", snapshot.L1Offset, snapshot.L1Entries, sizeof(ulong), Qcow2Format.MaximumL1Bytes, _header);
-        return await Qcow2OpenImage.ReadTableAsync(_image.File, snapshot.L1Offset, snapshot.L1Entries).ConfigureAwait(false);
     }
 
     private async ValueTask ChangeReferencesAsync(ulong[] l1, int change)
