@@ -21,4 +21,7 @@ public enum BlockWriteFlags
 
     /// <summary>Store compressed; only whole clusters, only on formats that can.</summary>
     Compressed = 16,
+
+    /// <summary>Only where the node holds nothing by then: what it holds stays (copy-on-read, stream). Only on formats with backing nodes; goes with Unchanged.</summary>
+    CopyUp = 32,
 }

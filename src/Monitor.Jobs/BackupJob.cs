@@ -57,7 +57,7 @@ public sealed class BackupJob : BlockJob
         }
 
         var filter = new CopyBeforeWriteNode(JobFilter.Settings(options.FilterNodeName, options.Source));
-        JobFilter.Insert(manager.Graph, filter, options.Source, "file", options.Target);
+        JobFilter.Insert(manager.Graph, filter, options.Source, "file", "Could not replace node: ", options.Target);
         try
         {
             var job = new BackupJob(manager, options, filter, bitmap);

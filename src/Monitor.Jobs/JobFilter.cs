@@ -21,9 +21,10 @@ internal static class JobFilter
     /// <param name="filter">Without children yet; a name the client gave was reserved.</param>
     /// <param name="source">The node below.</param>
     /// <param name="edgeName">Name of the edge to <paramref name="source"/>.</param>
+    /// <param name="refusal">How the text begins when the users cannot be moved.</param>
     /// <param name="target">A second child, for copies made on behalf of guests; may be <see langword="null"/>.</param>
     /// <exception cref="QmpException">Permissions conflict; the graph is as before.</exception>
-    public static void Insert(BlockGraph graph, BlockNode filter, BlockNode source, string edgeName, BlockNode? target = null)
+    public static void Insert(BlockGraph graph, BlockNode filter, BlockNode source, string edgeName, string refusal = "", BlockNode? target = null)
     {
         var edges = new List<BlockChild>();
         try
@@ -36,7 +37,7 @@ internal static class JobFilter
 
             // A filter's open only takes its child's size: it completes at once.
             filter.OpenAsync().AsTask().GetAwaiter().GetResult();
-            graph.MoveParents(source, filter);
+            Move(graph, source, filter, refusal);
         }
         catch
         {
@@ -50,6 +51,18 @@ internal static class JobFilter
         }
 
         graph.Add(filter);
+    }
+
+    private static void Move(BlockGraph graph, BlockNode source, BlockNode filter, string refusal)
+    {
+        try
+        {
+            graph.MoveParents(source, filter);
+        }
+        catch (QmpException e)
+        {
+            throw new QmpException(e.ErrorClass, refusal + e.Message);
+        }
     }
 
     /// <summary>Takes a filter without users out of the graph: its edges go at once, so that nothing is held by what is only being closed.</summary>

@@ -74,13 +74,24 @@ public sealed class JobManager
     /// <exception cref="QmpException">One has.</exception>
     public void CheckNotInUse(BlockNode node)
     {
+        if (FindUser(node) is { } user)
+        {
+            throw new QmpException($"Node '{node.NodeName}' is busy: block device is in use by block job: {user.Type.ToWire()}");
+        }
+    }
+
+    /// <summary>The job that uses a node for itself, if one does.</summary>
+    public BlockJob? FindUser(BlockNode node)
+    {
         foreach (Job job in _jobs)
         {
             if (job is BlockJob blockJob && blockJob.BlockedNodes.Contains(node))
             {
-                throw new QmpException($"Node '{node.NodeName}' is busy: block device is in use by block job: {job.Type.ToWire()}");
+                return blockJob;
             }
         }
+
+        return null;
     }
 
     /// <summary>The job that a door belongs to, if it is a job's.</summary>

@@ -204,10 +204,7 @@ public sealed class MirrorJob : BlockJob
     private static BlockNode? Check(JobManager manager, MirrorOptions options)
     {
         BlockNode source = options.Source;
-        if (source.Parents.Any(edge => edge.Parent is BlockNode))
-        {
-            throw new QmpException("Need a root block node");
-        }
+        BlockGraph.CheckRoot(source);
 
         if (options.GranularityBytes != 0)
         {

@@ -53,6 +53,17 @@ public abstract class FormatNode : BlockNode
     /// <exception cref="BlockIoException">No room, the medium failed, or the tables are damaged.</exception>
     protected abstract ValueTask<ClusterAllocation> AllocateAsync(long offset, long length);
 
+    /// <summary>Makes room for the start of a write where the node holds nothing.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="length">Bytes, at least 1.</param>
+    /// <returns><see langword="null"/> where it holds something by now, up to the end of the cluster.</returns>
+    /// <exception cref="BlockIoException">No room, the medium failed, or the tables are damaged.</exception>
+    protected virtual ValueTask<ClusterAllocation?> AllocateEmptyAsync(long offset, long length) => throw new BlockIoException(Errno.ENOTSUP);
+
+    /// <summary>Makes whole clusters at the start of a range read as zeroes by metadata alone, those that hold nothing.</summary>
+    /// <returns>Bytes dealt with; 0 where zeroes must be written out up to the end of the cluster.</returns>
+    protected virtual ValueTask<long> ZeroEmptyAsync(long offset, long length) => throw new BlockIoException(Errno.ENOTSUP);
+
     /// <summary>Makes the start of a range read as zeroes by metadata alone.</summary>
     /// <param name="offset">Guest position in bytes.</param>
     /// <param name="length">Bytes, at least 1.</param>
@@ -108,7 +119,8 @@ public abstract class FormatNode : BlockNode
         ValueTask write;
         try
         {
-            write = TryMapInPlace(offset, buffer.Length, out BlockMapping run) && run.Length == buffer.Length
+            write = (flags & BlockWriteFlags.CopyUp) != 0 ? CopyUpAsync(offset, buffer)
+                : TryMapInPlace(offset, buffer.Length, out BlockMapping run) && run.Length == buffer.Length
                 ? WriteData(run.Child!, run.Host, buffer)
                 : WriteRunsAsync(offset, buffer);
         }
@@ -124,9 +136,13 @@ public abstract class FormatNode : BlockNode
     /// <inheritdoc/>
     protected override async ValueTask DoWriteZeroesAsync(long offset, long length, BlockWriteFlags flags)
     {
+        BlockWriteFlags copyUp = flags & BlockWriteFlags.CopyUp;
         for (long end = offset + length; offset < end;)
         {
-            long done = await ZeroClustersAsync(offset, end - offset, (flags & BlockWriteFlags.MayUnmap) != 0).ConfigureAwait(false);
+            ValueTask<long> zeroing = copyUp != 0
+                ? ZeroEmptyAsync(offset, end - offset)
+                : ZeroClustersAsync(offset, end - offset, (flags & BlockWriteFlags.MayUnmap) != 0);
+            long done = await zeroing.ConfigureAwait(false);
             if (done == 0)
             {
                 if ((flags & BlockWriteFlags.NoFallback) != 0)
@@ -135,7 +151,7 @@ public abstract class FormatNode : BlockNode
                 }
 
                 done = Math.Min(end - offset, UnitSizeBytes - (offset % UnitSizeBytes));
-                await WriteZeroBytesAsync(offset, done).ConfigureAwait(false);
+                await WriteZeroBytesAsync(offset, done, copyUp).ConfigureAwait(false);
             }
 
             offset += done;
@@ -157,7 +173,7 @@ public abstract class FormatNode : BlockNode
     }
 
     /// <summary>Writes zeroes out as data.</summary>
-    protected async ValueTask WriteZeroBytesAsync(long offset, long length)
+    protected async ValueTask WriteZeroBytesAsync(long offset, long length, BlockWriteFlags flags = BlockWriteFlags.None)
     {
         IoBuffer zeroes = IoBufferPool.Rent((int)Math.Min(length, ZeroPieceBytes));
         try
@@ -166,7 +182,7 @@ public abstract class FormatNode : BlockNode
             for (long done = 0; done < length;)
             {
                 int piece = (int)Math.Min(length - done, zeroes.Capacity);
-                await DoWriteAsync(offset + done, zeroes.Memory[..piece], BlockWriteFlags.None).ConfigureAwait(false);
+                await DoWriteAsync(offset + done, zeroes.Memory[..piece], flags).ConfigureAwait(false);
                 done += piece;
             }
         }
@@ -266,6 +282,23 @@ public abstract class FormatNode : BlockNode
             {
                 ClusterAllocation room = await AllocateAsync(offset, buffer.Length).ConfigureAwait(false);
                 done = (int)room.Length;
+                await FillAsync(room, offset, buffer[..done]).ConfigureAwait(false);
+            }
+
+            offset += done;
+            buffer = buffer[done..];
+        }
+    }
+
+    /// <summary>Writes where nothing is held; what a guest wrote meanwhile stays.</summary>
+    private async ValueTask CopyUpAsync(long offset, ReadOnlyMemory<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            ClusterAllocation? room = await AllocateEmptyAsync(offset, buffer.Length).ConfigureAwait(false);
+            int done = (int)(room?.Length ?? Math.Min(buffer.Length, UnitSizeBytes - (offset % UnitSizeBytes)));
+            if (room is not null)
+            {
                 await FillAsync(room, offset, buffer[..done]).ConfigureAwait(false);
             }
 

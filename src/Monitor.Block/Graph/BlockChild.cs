@@ -42,6 +42,9 @@ public sealed class BlockChild
     /// <summary>Stays at its node when a filter is put above that node or the node is replaced (a job's own edge).</summary>
     public bool StaysAtNode { get; init; }
 
+    /// <summary>Leads to the node it leads to for as long as somebody relies on it (<see cref="FrozenChain"/>).</summary>
+    public bool IsFrozen { get; internal set; }
+
     /// <summary>Moves an edge to another node, whose parent list then has it.</summary>
     internal static void Repoint(BlockChild edge, BlockNode to)
     {

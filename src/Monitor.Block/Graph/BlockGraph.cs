@@ -76,6 +76,16 @@ public sealed partial class BlockGraph
         : nodeName is null ? null
         : Find(nodeName);
 
+    /// <summary>Refuses a node that another node stands on.</summary>
+    /// <exception cref="QmpException">One does.</exception>
+    public static void CheckRoot(BlockNode node)
+    {
+        if (node.Parents.Any(edge => edge.Parent is BlockNode))
+        {
+            throw new QmpException("Need a root block node");
+        }
+    }
+
     /// <summary>Waits for the right to change the graph; first come, first served.</summary>
     public ValueTask<GraphChange> ChangeAsync() => _gate.EnterAsync();
 
@@ -193,6 +203,11 @@ public sealed partial class BlockGraph
     {
         AssertTurn();
         List<BlockChild> moved = [.. from.Parents.Where(e => !e.StaysAtNode && e.Parent != to && (moves?.Invoke(e) ?? true))];
+        if (moved.Find(edge => edge.IsFrozen) is { } frozen)
+        {
+            throw new QmpException($"Cannot change '{frozen.Name}' link to '{from.NodeName}'");
+        }
+
         Repoint(moved, to);
         try
         {
@@ -248,6 +263,7 @@ public sealed partial class BlockGraph
 
         _order.Remove(node);
         _reserved.Add(node.NodeName);
+        node.OnReleased();
         await BlockThreads.RunAsync(node.CloseAsync);
         _reserved.Remove(node.NodeName);
         DaemonLog.Info("Block", $"node {node.NodeName} removed");

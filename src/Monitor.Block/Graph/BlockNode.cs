@@ -12,6 +12,9 @@ namespace Monitor.Block;
 /// </remarks>
 public abstract class BlockNode : IBlockParent
 {
+    /// <summary>The largest size in bytes: what 64-bit offsets hold, in units of the largest alignment that QEMU knows.</summary>
+    public const long MaximumSizeBytes = long.MaxValue & -(1L << 30);
+
     private const string JsonPrefix = "json:";
 
     private readonly List<BlockChild> _children = [];
@@ -353,7 +356,7 @@ public abstract class BlockNode : IBlockParent
     /// <exception cref="QmpException">It cannot.</exception>
     protected internal virtual void CheckPermissions(BlockPermission used, BlockPermission shared)
     {
-        if ((used & BlockPermission.Write) != 0 && IsReadOnly)
+        if ((used & (BlockPermission.Write | BlockPermission.WriteUnchanged)) != 0 && IsReadOnly)
         {
             throw new QmpException(
                 SettingsBeforeReopen is { ReadOnly: false }
@@ -369,6 +372,17 @@ public abstract class BlockNode : IBlockParent
 
     /// <summary>Undoes a successful <see cref="CheckPermissions"/> whose graph change did not happen.</summary>
     protected internal virtual void AbortPermissions()
+    {
+    }
+
+    /// <summary>Its children are attached, it is about to be opened. A turn.</summary>
+    /// <exception cref="QmpException">It refuses them.</exception>
+    protected internal virtual void OnAttached()
+    {
+    }
+
+    /// <summary>It is about to be closed for good: nobody stands above. A turn.</summary>
+    protected internal virtual void OnReleased()
     {
     }
 

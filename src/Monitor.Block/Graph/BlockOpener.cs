@@ -63,6 +63,7 @@ public sealed class BlockOpener
             await AttachAsync(node, children[i], specs[i].Reference.Reference, specs[i].Name, specs[i].Role);
         }
 
+        node.OnAttached();
         await OpenMediumAsync(node);
         await OpenDataFileAsync(node, driver.DataFile(options));
         await OpenBackingAsync(node, driver.Backing(options));
@@ -196,6 +197,7 @@ public sealed class BlockOpener
             int i = _made.FindLastIndex(m => m.Node.Parents.Count == 0);
             var (node, name) = _made[i];
             _made.RemoveAt(i);
+            node.OnReleased();
             if (_opened.Contains(node))
             {
                 await BlockThreads.RunAsync(node.CloseAsync);

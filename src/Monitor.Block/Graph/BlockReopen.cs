@@ -91,6 +91,7 @@ public sealed class BlockReopen
         }
         else if (edge is not null)
         {
+            CheckNotFrozen(reopen.Node, edge);
             reopen.Edges.Add((edge, null));
         }
     }
@@ -126,7 +127,20 @@ public sealed class BlockReopen
             throw new QmpException($"Cannot change the option '{name}'");
         }
 
+        if (edge is not null)
+        {
+            CheckNotFrozen(parent, edge);
+        }
+
         reopen.Edges.Add((edge, child));
+    }
+
+    private static void CheckNotFrozen(BlockNode parent, BlockChild edge)
+    {
+        if (edge.IsFrozen)
+        {
+            throw new QmpException($"Cannot change frozen '{edge.Name}' link from '{parent.NodeName}' to '{edge.Node.NodeName}'");
+        }
     }
 
     /// <summary>Adds the nodes that take options from the planned ones, and works all settings out, parents before children.</summary>

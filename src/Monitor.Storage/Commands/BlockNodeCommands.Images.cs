@@ -21,16 +21,17 @@ public sealed partial class BlockNodeCommands
             throw new QmpException("Parameter 'size' expects a >0 size");
         }
 
-        jobs.CheckNotInUse(node);
-        if (node.IsReadOnly)
+        if (OperationBlockers.Find(jobs, node) is not null)
         {
-            throw new QmpException("Image is read-only");
+            // The name is written as QEMU's C library writes one that is missing.
+            throw new QmpException($"Device '{arguments.Device ?? "(null)"}' is in use");
         }
 
         var door = new BlockBackend();
         Graph.AttachRoot(door, node, BlockPermission.Resize, BlockPermission.All);
         try
         {
+            CheckResizable(node, arguments.Size);
             using DrainedSection section = await Graph.DrainAsync(node);
             await BlockThreads.RunAsync(() => node.TruncateAsync(arguments.Size));
             DaemonLog.Info("Storage", $"node {node.NodeName} resized to {arguments.Size} bytes");
@@ -45,14 +46,28 @@ public sealed partial class BlockNodeCommands
         }
     }
 
+    private static void CheckResizable(BlockNode node, long sizeBytes)
+    {
+        if (sizeBytes > BlockNode.MaximumSizeBytes)
+        {
+            throw new QmpException($"offset({sizeBytes}) exceeds maximum({BlockNode.MaximumSizeBytes})");
+        }
+
+        if (node.IsReadOnly)
+        {
+            throw new QmpException("Image is read-only");
+        }
+    }
+
     /// <inheritdoc/>
     public async ValueTask ChangeBackingFileAsync(ChangeBackingFileArguments arguments)
     {
         lifetime.CheckRunning();
         using GraphChange change = await Graph.ChangeAsync();
         BlockNode top = Graph.GetDeviceOrNode(arguments.Device);
+        BlockGraph.CheckRoot(top);
         BlockNode image = Graph.Lookup("", arguments.ImageNodeName);
-        if (image.Backing is null)
+        if (image.FindChild(BlockChildRole.CopyOnWrite) is null && !image.IsFilter)
         {
             throw new QmpException("not allowing backing file change on an image without a backing file");
         }
@@ -78,7 +93,7 @@ public sealed partial class BlockNodeCommands
         }
         catch (BlockIoException e)
         {
-            throw new QmpException($"Could not change the backing file to '{arguments.BackingFile}': {e.Message}");
+            throw new QmpException($"Could not change backing file to '{arguments.BackingFile}': {e.Message}");
         }
         finally
         {

@@ -17,11 +17,7 @@ internal static class InternalSnapshots
     public static BlockNode GetNode(JobManager jobs, string device)
     {
         BlockNode node = jobs.Graph.GetDeviceOrNode(device);
-        if (node.Parents.Any(edge => edge.Parent is BlockNode))
-        {
-            throw new QmpException("Need a root block node");
-        }
-
+        BlockGraph.CheckRoot(node);
         jobs.CheckNotInUse(node);
         return node;
     }

@@ -168,7 +168,7 @@ internal sealed class ClusterMap
 
         if (entries * sizeof(ulong) > Qcow2Format.MaximumL1Bytes)
         {
-            throw new BlockIoException(Errno.EFBIG);
+            throw new BlockIoException(Errno.EFBIG, $"Failed to grow the L1 table: {Errno.Describe(Errno.EFBIG)}");
         }
 
         ulong[] longer = new ulong[entries];
