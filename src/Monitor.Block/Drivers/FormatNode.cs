@@ -56,12 +56,12 @@ public abstract class FormatNode : BlockNode
     /// <summary>Makes room for the start of a write where the node holds nothing.</summary>
     /// <param name="offset">Guest position in bytes.</param>
     /// <param name="length">Bytes, at least 1.</param>
-    /// <returns><see langword="null"/> where it holds something by now, up to the end of the cluster.</returns>
+    /// <returns><see langword="null"/> where it holds something by now, up to the end of the unit.</returns>
     /// <exception cref="BlockIoException">No room, the medium failed, or the tables are damaged.</exception>
     protected virtual ValueTask<ClusterAllocation?> AllocateEmptyAsync(long offset, long length) => throw new BlockIoException(Errno.ENOTSUP);
 
     /// <summary>Makes whole clusters at the start of a range read as zeroes by metadata alone, those that hold nothing.</summary>
-    /// <returns>Bytes dealt with; 0 where zeroes must be written out up to the end of the cluster.</returns>
+    /// <returns>Bytes dealt with; 0 where zeroes must be written out up to the end of the unit.</returns>
     protected virtual ValueTask<long> ZeroEmptyAsync(long offset, long length) => throw new BlockIoException(Errno.ENOTSUP);
 
     /// <summary>Makes the start of a range read as zeroes by metadata alone.</summary>

@@ -7,10 +7,10 @@ using Unit.Jobs;
 
 namespace Unit.Drivers;
 
-public sealed class CopyOnReadNodeTests : LayerContract
+[TestFixture(4096, false)]
+[TestFixture(16384, true)]
+public sealed class CopyOnReadNodeTests(int clusterBytes, bool extended) : LayerContract
 {
-    private const int Cluster = 4096;
-
     private GatedNode _base = null!;
     private BlockNode _image = null!;
     private bool _withBottom;
@@ -31,16 +31,16 @@ public sealed class CopyOnReadNodeTests : LayerContract
         BlockNode node = await OpenAsync();
         _image.Bitmaps.Add("b", 4096, persistent: false);
         node.Bitmaps.Add("b", 4096, persistent: false);
-        byte[] seen = new byte[5000];
+        byte[] seen = new byte[clusterBytes + 1000];
 
         await node.ReadAsync(3000, seen);
 
-        Assert.That(seen.AsSpan().SequenceEqual(_base.Bytes.AsSpan(3000, 5000)));
+        Assert.That(seen.AsSpan().SequenceEqual(_base.Bytes.AsSpan(3000, clusterBytes + 1000)));
         Assert.That((await _image.MapAsync(0, SizeBytes)).Kind, Is.EqualTo(BlockMappingKind.Data));
-        Assert.That((await _image.MapAsync(2 * Cluster, SizeBytes - (2 * Cluster))).Kind, Is.EqualTo(BlockMappingKind.Backing), "whole clusters only");
+        Assert.That((await _image.MapAsync(2 * clusterBytes, SizeBytes - (2 * clusterBytes))).Kind, Is.EqualTo(BlockMappingKind.Backing), "whole clusters only");
         Assert.That(_image.Bitmaps.List()[0].CountBytes + node.Bitmaps.List()[0].CountBytes, Is.Zero);
         _base.Fail = (_, _, _) => Errno.EIO;
-        await node.ReadAsync(0, new byte[2 * Cluster]);
+        await node.ReadAsync(0, new byte[2 * clusterBytes]);
     }
 
     [Test]
@@ -63,11 +63,11 @@ public sealed class CopyOnReadNodeTests : LayerContract
         await gate.Reached;
 
         // Not through the filter: another user of the image.
-        await _image.WriteAsync(0, Filled(Cluster, 7));
+        await _image.WriteAsync(0, Filled(clusterBytes, 7));
         gate.Open();
         await read;
 
-        byte[] seen = new byte[Cluster];
+        byte[] seen = new byte[clusterBytes];
         await node.ReadAsync(0, seen);
         Assert.That(HoldsOnly(seen, 7));
     }
@@ -108,9 +108,9 @@ public sealed class CopyOnReadNodeTests : LayerContract
         _withBottom = true;
         BlockNode node = await OpenAsync();
 
-        await node.ReadAsync(0, new byte[Cluster]);
+        await node.ReadAsync(0, new byte[clusterBytes]);
 
-        Assert.That((await _image.MapAsync(0, Cluster)).Kind, Is.EqualTo(BlockMappingKind.Backing));
+        Assert.That((await _image.MapAsync(0, clusterBytes)).Kind, Is.EqualTo(BlockMappingKind.Backing));
         Assert.That(node.Children[0].IsFrozen);
         Assert.That(_image.Backing!.IsFrozen, Is.False);
         Graph.Turn(() => Assert.That(() => Graph.Graph.MoveParents(_image, _base), Throws.TypeOf<QmpException>().With.Message.EqualTo("Cannot change 'file' link to 'image'")));
@@ -120,7 +120,10 @@ public sealed class CopyOnReadNodeTests : LayerContract
     {
         _image = new Qcow2Node(Settings("image"), null, Graph);
         Graph.Attach(_image, medium, "file", BlockChildRole.Image);
-        await Qcow2Image.CreateAsync(medium, new BlockdevCreateOptionsQcow2 { File = null!, Size = SizeBytes, ClusterSize = Cluster });
+        await Qcow2Image.CreateAsync(medium, new BlockdevCreateOptionsQcow2
+        {
+            File = null!, Size = SizeBytes, ClusterSize = (ulong)clusterBytes, ExtendedL2 = extended,
+        });
         await _image.OpenAsync();
         Graph.Attach(_image, _base, "backing", BlockChildRole.CopyOnWrite);
         var node = new CopyOnReadNode(settings, _withBottom ? _image : null);
