@@ -1,9 +1,11 @@
 using Monitor.Block.Drivers.Blkdebug;
+using Monitor.Block.Drivers.Blkverify;
 using Monitor.Block.Drivers.File;
 using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Drivers.Nbd;
 using Monitor.Block.Drivers.Null;
 using Monitor.Block.Drivers.Qcow2;
+using Monitor.Block.Drivers.Quorum;
 using Monitor.Block.Drivers.Raw;
 using Monitor.Qapi;
 
@@ -20,6 +22,8 @@ internal static class BlockDriverTable
         BlockdevDriver.Qcow2 => new Qcow2Driver(),
         BlockdevDriver.NullCo or BlockdevDriver.NullAio => new NullDriver(),
         BlockdevDriver.Nbd => new NbdDriver(),
+        BlockdevDriver.Blkverify => new BlkverifyDriver(),
+        BlockdevDriver.Quorum => new QuorumDriver(),
         BlockdevDriver.Blkdebug => new BlkdebugDriver(),
         BlockdevDriver.Compress => new CompressDriver(),
         BlockdevDriver.CopyOnRead => new CopyOnReadDriver(),

@@ -50,14 +50,9 @@ public sealed class BlockOpener
         BlockNodeSettings settings = inherited.Settle(options, options.NodeName ?? NodeName.Generate());
         IReadOnlyList<BlockChildSpec> specs = driver.Children(options);
         var children = new BlockNode?[specs.Count];
-        for (int i = 0; i < children.Length; i++)
-        {
-            children[i] = specs[i].Reference.Definition is { } definition
-                ? await OpenNodeAsync(definition, BlockNodeInheritance.Child(settings))
-                : null;
-        }
-
+        await OpenChildrenAsync(specs, children, settings, areFirst: true);
         BlockNode node = Make(driver, settings, options);
+        await OpenChildrenAsync(specs, children, settings, areFirst: false);
         for (int i = 0; i < children.Length; i++)
         {
             await AttachAsync(node, children[i], specs[i].Reference.Reference, specs[i].Name, specs[i].Role);
@@ -68,6 +63,18 @@ public sealed class BlockOpener
         await OpenDataFileAsync(node, driver.DataFile(options));
         await OpenBackingAsync(node, driver.Backing(options));
         return node;
+    }
+
+    /// <summary>Opens those children that are to stand before their parent in the list of nodes, as in QEMU a format's file does, or the others.</summary>
+    private async Task OpenChildrenAsync(IReadOnlyList<BlockChildSpec> specs, BlockNode?[] children, BlockNodeSettings settings, bool areFirst)
+    {
+        for (int i = 0; i < children.Length; i++)
+        {
+            if (specs[i].Name == "file" == areFirst && specs[i].Reference.Definition is { } definition)
+            {
+                children[i] = await OpenNodeAsync(definition, BlockNodeInheritance.Child(settings));
+            }
+        }
     }
 
     private BlockNode Make(IBlockDriver driver, BlockNodeSettings settings, BlockdevOptions options)

@@ -1,4 +1,5 @@
 using Monitor.Block;
+using Monitor.Block.Drivers.Quorum;
 using Monitor.Block.Io;
 using Monitor.Jobs;
 using Monitor.Qapi;
@@ -114,8 +115,10 @@ public sealed partial class BlockNodeCommands
 
     /// <inheritdoc/>
     /// <remarks>Only a quorum has children that come and go.</remarks>
-    public ValueTask XBlockdevChangeAsync(XBlockdevChangeArguments arguments)
+    public async ValueTask XBlockdevChangeAsync(XBlockdevChangeArguments arguments)
     {
+        lifetime.CheckRunning();
+        using GraphChange change = await Graph.ChangeAsync();
         BlockNode parent = Graph.GetDeviceOrNode(arguments.Parent);
         if (arguments.Child is null == arguments.Node is null)
         {
@@ -125,15 +128,12 @@ public sealed partial class BlockNodeCommands
 
         if (arguments.Child is { } name)
         {
-            bool exists = parent.Children.Any(edge => edge.Name == name);
-            throw new QmpException(
-                exists ? $"The node {parent.NodeName} does not support removing a child" : $"Node '{parent.NodeName}' does not have child '{name}'");
+            await RemoveChildAsync(parent, name);
         }
-
-        throw new QmpException(
-            Graph.Find(arguments.Node!) is null
-                ? $"Node '{arguments.Node}' not found"
-                : $"The node {parent.NodeName} does not support adding a child");
+        else
+        {
+            await AddChildAsync(parent, arguments.Node!);
+        }
     }
 
     /// <inheritdoc/>
@@ -154,6 +154,43 @@ public sealed partial class BlockNodeCommands
 
         ImageJob.Start(jobs, JobType.Amend, arguments.JobId, () => default);
         return default;
+    }
+
+    private async ValueTask RemoveChildAsync(BlockNode parent, string name)
+    {
+        BlockChild edge = parent.Children.FirstOrDefault(child => child.Name == name)
+            ?? throw new QmpException($"Node '{parent.NodeName}' does not have child '{name}'");
+        if (parent is not QuorumNode quorum)
+        {
+            throw new QmpException($"The node {parent.NodeName} does not support removing a child");
+        }
+
+        quorum.CheckMayShrink();
+        ValueTask removed;
+        using (await Graph.DrainAsync(quorum))
+        {
+            removed = quorum.RemoveChildAsync(Graph, edge);
+        }
+
+        await removed;
+    }
+
+    private async ValueTask AddChildAsync(BlockNode parent, string name)
+    {
+        BlockNode node = Graph.Find(name) ?? throw new QmpException($"Node '{name}' not found");
+        if (parent is not QuorumNode quorum)
+        {
+            throw new QmpException($"The node {parent.NodeName} does not support adding a child");
+        }
+
+        if (node.Parents.Count > 0)
+        {
+            throw new QmpException($"The node {name} already has a parent");
+        }
+
+        quorum.CheckMayGrow();
+        using DrainedSection section = await Graph.DrainAsync(quorum);
+        quorum.AddChild(Graph, node);
     }
 
     private static bool IsInChain(BlockNode top, BlockNode image)

@@ -1,10 +1,13 @@
 using Monitor.Block;
 using Monitor.Block.Bitmaps;
+using Monitor.Block.Drivers.Blkdebug;
+using Monitor.Block.Drivers.Blkverify;
 using Monitor.Block.Drivers.File;
 using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Drivers.Nbd;
 using Monitor.Block.Drivers.Null;
 using Monitor.Block.Drivers.Qcow2;
+using Monitor.Block.Drivers.Quorum;
 using Monitor.Block.Throttling;
 using Monitor.Qapi;
 using Monitor.Storage.Drives;
@@ -76,7 +79,7 @@ internal static class NodeDescription
         {
             Filename = node.FileName,
             Format = node.DriverName,
-            DirtyFlag = format is NullNode or SnapshotAccessNode or NbdNode ? null : false,
+            DirtyFlag = format is NullNode or SnapshotAccessNode or NbdNode or QuorumNode ? null : false,
             ActualSize = ActualSize(node),
             VirtualSize = (node.SizeBytes + SectorBytes - 1) & -SectorBytes,
             ClusterSize = format.ClusterSizeBytes > 0 ? format.ClusterSizeBytes : null,
@@ -190,7 +193,7 @@ internal static class NodeDescription
             }
         }
 
-        long? sum = node is NbdNode ? null : 0;
+        long? sum = node is NbdNode or BlkdebugNode or BlkverifyNode ? null : 0;
         foreach (BlockChild child in node.Children)
         {
             bool holdsImage = (child.Role & (BlockChildRole.Data | BlockChildRole.Metadata | BlockChildRole.Filtered)) != 0;

@@ -72,14 +72,17 @@ internal sealed class TargetImage(BlockGraph graph, BlockNode source, MirrorSync
 
     private static BlockdevRef FileRef(string fileName) => new()
     {
-        Definition = new BlockdevOptions { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = fileName } },
+        Definition = ImageFileName.Parse(fileName),
     };
 
     private async ValueTask<BlockdevDriver> FindFormatAsync()
     {
         if (Format is null)
         {
-            return await BlockThreads.RunAsync(() => ImageProbe.Probe(FileName));
+            // What is no file of this host is not looked into: its first bytes are its guest's.
+            return ImageFileName.Parse(FileName).Branch is BlockdevOptionsFile file
+                ? await BlockThreads.RunAsync(() => ImageProbe.Probe(file.Filename))
+                : BlockdevDriver.Raw;
         }
 
         return BlockdevDriverWire.TryParse(Format, out BlockdevDriver driver) ? driver : throw new QmpException($"Unknown driver '{Format}'");
@@ -98,9 +101,14 @@ internal sealed class TargetImage(BlockGraph graph, BlockNode source, MirrorSync
             throw new QmpException($"Format driver '{format}' does not support image creation");
         }
 
+        if (ImageFileName.Parse(FileName) is not { Driver: BlockdevDriver.File, File.Filename: var path })
+        {
+            throw new QmpException($"'{FileName}' is no file that could be created; use an existing one");
+        }
+
         ulong size = (ulong)((source.SizeBytes + SectorBytes - 1) & -SectorBytes);
         bool isFormat = driver == BlockdevDriver.Qcow2;
-        await CreateAsync(BlockdevDriver.File, new BlockdevCreateOptionsFile { Filename = FileName, Size = isFormat ? 0 : size });
+        await CreateAsync(BlockdevDriver.File, new BlockdevCreateOptionsFile { Filename = path, Size = isFormat ? 0 : size });
         if (isFormat)
         {
             await CreateAsync(BlockdevDriver.Qcow2, Qcow2Options(size));
@@ -129,7 +137,7 @@ internal sealed class TargetImage(BlockGraph graph, BlockNode source, MirrorSync
         ReadOnly = false,
         Branch = driver switch
         {
-            BlockdevDriver.File => new BlockdevOptionsFile { Filename = FileName },
+            BlockdevDriver.File or BlockdevDriver.Nbd => ImageFileName.Parse(FileName).Branch!,
             BlockdevDriver.Qcow2 => new BlockdevOptionsQcow2 { File = FileRef(FileName), Backing = Backing() },
             BlockdevDriver.Raw => new BlockdevOptionsRaw { File = FileRef(FileName) },
             _ => throw new QmpException($"Driver '{driver.ToWire()}' has no file to write to"),

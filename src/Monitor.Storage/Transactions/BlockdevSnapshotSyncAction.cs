@@ -66,7 +66,11 @@ internal sealed class BlockdevSnapshotSyncAction(JobManager jobs, BlockdevSnapsh
             throw new QmpException($"Backing file not supported for file format '{format.ToWire()}'");
         }
 
-        await CreateAsync(BlockdevDriver.File, new BlockdevCreateOptionsFile { Filename = arguments.SnapshotFile, Size = 0 });
+        if (ImageFileName.Parse(arguments.SnapshotFile) is { Driver: BlockdevDriver.File, File.Filename: var path })
+        {
+            await CreateAsync(BlockdevDriver.File, new BlockdevCreateOptionsFile { Filename = path, Size = 0 });
+        }
+
         await CreateAsync(BlockdevDriver.Qcow2, new BlockdevCreateOptionsQcow2
         {
             File = File(),
@@ -90,7 +94,7 @@ internal sealed class BlockdevSnapshotSyncAction(JobManager jobs, BlockdevSnapsh
 
     private BlockdevRef File() => new()
     {
-        Definition = new BlockdevOptions { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = arguments.SnapshotFile } },
+        Definition = ImageFileName.Parse(arguments.SnapshotFile),
     };
 
     private BlockdevOptions Definition(BlockdevDriver format) => new()

@@ -29,9 +29,11 @@ internal sealed class QemuIoShell
         _graph = devices.Drives.Graph;
         _commands =
         [
-            new AioFlushCommand(FlushAsync), new AioReadCommand(), new AioWriteCommand(), new AllocCommand(), new DiscardCommand(),
+            new AioFlushCommand(FlushAsync), new AioReadCommand(), new AioWriteCommand(), new AllocCommand(), new BreakCommand(),
+            new DiscardCommand(),
             new FlushCommand(), new QemuIoHelpCommand(() => _commands!), new QemuIoInfoCommand(), new LengthCommand(), new MapCommand(),
-            new ReadCommand(), new ReadvCommand(), new ReopenCommand(_graph), new SleepCommand(), new WriteCommand(), new WritevCommand(),
+            new ReadCommand(), new ReadvCommand(), new RemoveBreakCommand(), new ReopenCommand(_graph), new ResumeCommand(), new SleepCommand(),
+            new TruncateCommand(_graph), new WaitBreakCommand(), new WriteCommand(), new WritevCommand(),
         ];
     }
 
