@@ -14,6 +14,9 @@ internal sealed class NbdConnection : IDisposable
     private const uint StructuredReplyMagic = 0x668e33ef;
     private const uint OptionGo = 7;
     private const uint OptionStructuredReply = 8;
+    private const uint OptionSetMetaContext = 10;
+    private const ushort CommandBlockStatus = 7;
+    private const ushort ChunkBlockStatus = 5;
     private const int RequestBytes = 28;
 
     private readonly Socket _socket = new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -21,7 +24,11 @@ internal sealed class NbdConnection : IDisposable
     private int _start;
     private int _end;
 
-    public NbdConnection(string path, string export)
+    /// <summary>Connects to an export.</summary>
+    /// <param name="path">The server's socket.</param>
+    /// <param name="export">The export's name.</param>
+    /// <param name="allocation">Whether <see cref="CountExtents"/> will be asked.</param>
+    public NbdConnection(string path, string export, bool allocation = false)
     {
         _socket.Connect(new UnixDomainSocketEndPoint(path));
         Skip(18);
@@ -29,6 +36,11 @@ internal sealed class NbdConnection : IDisposable
         BinaryPrimitives.WriteUInt32BigEndian(clientFlags, 3);
         _socket.Send(clientFlags);
         Negotiate(OptionStructuredReply, []);
+        if (allocation)
+        {
+            Negotiate(OptionSetMetaContext, MetaContextQuery(export, "base:allocation"));
+        }
+
         byte[] go = new byte[4 + export.Length + 2];
         BinaryPrimitives.WriteInt32BigEndian(go, export.Length);
         Encoding.ASCII.GetBytes(export, go.AsSpan(4));
@@ -43,13 +55,15 @@ internal sealed class NbdConnection : IDisposable
     /// <param name="burst">How long.</param>
     /// <param name="most">At most so many requests.</param>
     /// <param name="seed">Of the offsets.</param>
+    /// <param name="sequential">One range after the other, round again at the end.</param>
     /// <returns>Requests completed.</returns>
-    public long Load(bool write, int size, long span, int depth, TimeSpan burst, long most = long.MaxValue, int seed = 42)
+    public long Load(bool write, int size, long span, int depth, TimeSpan burst, long most = long.MaxValue, int seed = 42, bool sequential = false)
     {
         byte[] send = new byte[depth * (RequestBytes + (write ? size : 0))];
         new Random(7).NextBytes(send);
         var random = new Random(seed);
         long done = 0;
+        long next = 0;
         int inFlight = 0;
         int ready = depth;
         long end = Environment.TickCount64 + (long)burst.TotalMilliseconds;
@@ -60,7 +74,8 @@ internal sealed class NbdConnection : IDisposable
                 int bytes = 0;
                 for (int i = 0; i < ready; i++)
                 {
-                    bytes += Request(send.AsSpan(bytes), write, random.NextInt64(span / size) * size, size);
+                    bytes += Request(
+                        send.AsSpan(bytes), write, (sequential ? next++ % (span / size) : random.NextInt64(span / size)) * size, size);
                 }
 
                 _socket.Send(send, bytes, SocketFlags.None);
@@ -76,7 +91,63 @@ internal sealed class NbdConnection : IDisposable
         return done;
     }
 
+    /// <summary>Reads one sector in each step of a range.</summary>
+    public void Touch(long span, long step)
+    {
+        byte[] request = new byte[RequestBytes];
+        for (long offset = 0; offset < span; offset += step)
+        {
+            Request(request, write: false, offset, 512);
+            _socket.Send(request);
+            Complete(512);
+        }
+    }
+
+    /// <summary>Asks for the allocation map of a range, as often as it takes.</summary>
+    /// <returns>Extents told.</returns>
+    public long CountExtents(long span)
+    {
+        byte[] request = new byte[RequestBytes];
+        long extents = 0;
+        for (long offset = 0; offset < span;)
+        {
+            int length = (int)Math.Min(span - offset, 1 << 30);
+            Request(request, write: false, offset, length);
+            BinaryPrimitives.WriteUInt16BigEndian(request.AsSpan(6), CommandBlockStatus);
+            _socket.Send(request);
+            Need(20);
+            ReadOnlySpan<byte> header = _receive.AsSpan(_start);
+            int bytes = BinaryPrimitives.ReadInt32BigEndian(header[16..]);
+            if (BinaryPrimitives.ReadUInt16BigEndian(header[6..]) != ChunkBlockStatus)
+            {
+                throw new InvalidOperationException("no block status in the NBD reply");
+            }
+
+            _start += 20;
+            Need(bytes);
+            for (int at = 4; at < bytes; at += 8, extents++)
+            {
+                offset += BinaryPrimitives.ReadUInt32BigEndian(_receive.AsSpan(_start + at));
+            }
+
+            _start += bytes;
+        }
+
+        return extents;
+    }
+
     public void Dispose() => _socket.Dispose();
+
+    private static byte[] MetaContextQuery(string export, string context)
+    {
+        byte[] query = new byte[4 + export.Length + 4 + 4 + context.Length];
+        BinaryPrimitives.WriteInt32BigEndian(query, export.Length);
+        Encoding.ASCII.GetBytes(export, query.AsSpan(4));
+        BinaryPrimitives.WriteInt32BigEndian(query.AsSpan(4 + export.Length), 1);
+        BinaryPrimitives.WriteInt32BigEndian(query.AsSpan(8 + export.Length), context.Length);
+        Encoding.ASCII.GetBytes(context, query.AsSpan(12 + export.Length));
+        return query;
+    }
 
     private static int Request(Span<byte> to, bool write, long offset, int size)
     {

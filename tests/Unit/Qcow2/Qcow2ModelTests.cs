@@ -26,7 +26,15 @@ public sealed class Qcow2ModelTests
         }
 
         StorageContent content = await TestImage.CreateAsync(create, dataFile);
-        var options = new BlockdevOptionsQcow2 { File = null!, L2CacheSize = 1024 * random.Next(1, 9), RefcountCacheSize = 1 };
+        var options = new BlockdevOptionsQcow2
+        {
+            File = null!,
+            L2CacheSize = 1024 * random.Next(1, 9),
+            RefcountCacheSize = 1,
+            DiscardNoUnref = random.Next(3) == 0,
+            PassDiscardRequest = random.Next(3) != 0,
+            PassDiscardOther = random.Next(2) == 0,
+        };
         for (int round = 0; round < 3; round++)
         {
             var storage = new StorageNode(content, seed);

@@ -34,10 +34,11 @@ internal static class TestImage
         BlockdevOptionsQcow2? options = null,
         EventRecorder? events = null,
         bool readOnly = false,
-        BlockNode? dataFile = null)
+        BlockNode? dataFile = null,
+        TimeProvider? time = null)
     {
         var node = new Qcow2Node(
-            new BlockNodeSettings { NodeName = "q", ReadOnly = readOnly, DiscardUnmap = true }, options, events ?? new EventRecorder());
+            new BlockNodeSettings { NodeName = "q", ReadOnly = readOnly, DiscardUnmap = true }, options, events ?? new EventRecorder(), time);
         Attach(node, storage, "file", BlockChildRole.Image);
         if (dataFile is not null)
         {

@@ -136,6 +136,16 @@ internal sealed class ClusterMap
         return (await LoadAsync(guestOffset).ConfigureAwait(false))!;
     }
 
+    /// <summary>Bytes in memory.</summary>
+    public long CachedBytes => (long)_slices.Count * _slices.BlockBytes;
+
+    /// <summary>Changes how many bytes of tables are kept. Under the lock.</summary>
+    public void SetCacheSize(long bytes) => _slices.SetCapacity(bytes);
+
+    /// <summary>Forgets what was not used since the last call. Under the lock.</summary>
+    /// <returns>Bytes that became free.</returns>
+    public long DropUnused() => _slices.DropUnused();
+
     /// <summary>Takes note that a slice was changed.</summary>
     public void MarkDirty(MetadataBlock slice) => _slices.MarkDirty(slice);
 
@@ -188,7 +198,7 @@ internal sealed class ClusterMap
         _image.Clusters.Remove(oldPlace, oldBytes);
         _image.Clusters.Add(place, bytes, MetadataClusters.ActiveL1);
         long oldClusters = (oldBytes + ClusterBytes - 1) >> _clusterBits;
-        await _image.Refcounts.DecreaseAsync(new ClusterRun(oldPlace >> _clusterBits, oldClusters)).ConfigureAwait(false);
+        await _image.FreeAsync(new ClusterRun(oldPlace >> _clusterBits, oldClusters), Qcow2Discard.Other).ConfigureAwait(false);
     }
 
     /// <summary>Gives back the tables from one on; their entries are empty, nothing is in flight. Under the lock.</summary>
@@ -206,7 +216,7 @@ internal sealed class ClusterMap
             ForgetSlices(index);
             SetL1(index, 0);
             _image.Clusters.Remove(table, ClusterBytes);
-            _image.Retired.Add(new ClusterRun(table >> _clusterBits, 1), discard: true);
+            _image.Retired.Add(new ClusterRun(table >> _clusterBits, 1), Qcow2Discard.Always);
         }
     }
 
@@ -300,7 +310,7 @@ internal sealed class ClusterMap
         }
 
         _image.Clusters.Remove(table, ClusterBytes);
-        _image.Retired.Add(new ClusterRun(table >> _clusterBits, 1), discard: false);
+        _image.Retired.Add(new ClusterRun(table >> _clusterBits, 1), Qcow2Discard.Never);
     }
 
     private async ValueTask FillTableAsync(int index, ClusterRun run, long source)

@@ -19,8 +19,8 @@ internal sealed class ImageMetadata
     /// <summary>Clusters that may wait for a flush before one is made for their sake.</summary>
     private const int RetiredLimit = 16384;
 
-    private readonly Qcow2CacheSizes _sizes;
     private readonly HashSet<string> _overlapChecks;
+    private Qcow2CacheSizes _sizes;
 
     /// <summary>Takes over an image whose header was read and checked.</summary>
     public ImageMetadata(
@@ -29,12 +29,12 @@ internal sealed class ImageMetadata
         Qcow2CacheSizes sizes,
         HashSet<string> overlapChecks,
         GracePeriods requests,
-        bool passDiscards,
+        Qcow2DiscardPolicy discards,
         IEventSink events)
     {
         File = image.File;
         Header = image.Header;
-        PassesDiscards = passDiscards;
+        Discards = discards;
         Corruption = new CorruptionReporter(node, Header, File, events);
         Retired = new RetiredClusters(requests);
         (_sizes, _overlapChecks) = (sizes, overlapChecks);
@@ -88,11 +88,8 @@ internal sealed class ImageMetadata
         }
     }
 
-    /// <summary>Whether clusters that a guest discarded are discarded in the file too.</summary>
-    public bool PassesDiscards { get; set; }
-
-    /// <summary>Whether clusters that a deleted snapshot leaves are discarded in the file too.</summary>
-    public bool PassesSnapshotDiscards { get; set; } = true;
+    /// <summary>Which discards reach the file.</summary>
+    public Qcow2DiscardPolicy Discards { get; set; }
 
     public ImageFile File { get; }
 
@@ -209,14 +206,28 @@ internal sealed class ImageMetadata
 
     private async ValueTask ReleaseRetiredAsync()
     {
-        while (Retired.TryTake(out ClusterRun run, out bool discard))
+        while (Retired.TryTake(out ClusterRun run, out Qcow2Discard reason))
         {
-            bool free = await Refcounts.DecreaseAsync(run).ConfigureAwait(false);
-            if (free && discard && PassesDiscards)
-            {
-                await PassDiscardAsync(run).ConfigureAwait(false);
-            }
+            await FreeAsync(run, reason).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Takes a reference from clusters that nothing can lead to any more, and tells the file if they are free now. Under the lock.</summary>
+    /// <exception cref="BlockIoException">The medium failed, or the refcounts are damaged.</exception>
+    public async ValueTask FreeAsync(ClusterRun run, Qcow2Discard reason)
+    {
+        if (await Refcounts.DecreaseAsync(run).ConfigureAwait(false) && Discards.Passes(reason))
+        {
+            await PassDiscardAsync(run).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Changes how much of the tables is kept. The doors are closed.</summary>
+    public void SetCacheSizes(Qcow2CacheSizes sizes)
+    {
+        _sizes = sizes with { SliceBytes = _sizes.SliceBytes };
+        Map.SetCacheSize(sizes.L2Bytes);
+        Refcounts.SetCacheSize(sizes.RefcountBytes);
     }
 
     /// <summary>Discards free clusters in the file; that it keeps their space is no failure.</summary>

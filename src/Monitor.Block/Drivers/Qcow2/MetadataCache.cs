@@ -14,7 +14,7 @@ internal sealed class MetadataCache
 {
     private const int ChunkBits = 10;
 
-    private readonly int _capacity;
+    private int _capacity;
     private readonly List<MetadataBlock> _blocks = [];
     private readonly List<MetadataBlock> _dirty = [];
     private MetadataBlock?[]?[] _chunks = [];
@@ -26,7 +26,7 @@ internal sealed class MetadataCache
     public MetadataCache(int blockBytes, long capacityBytes)
     {
         BlockBytes = blockBytes;
-        _capacity = (int)Math.Clamp(capacityBytes / blockBytes, 2, int.MaxValue);
+        SetCapacity(capacityBytes);
     }
 
     /// <summary>Bytes of one piece.</summary>
@@ -57,6 +57,29 @@ internal sealed class MetadataCache
         }
 
         return block;
+    }
+
+    /// <summary>Changes how much is kept; what is too much goes as room is needed.</summary>
+    /// <param name="capacityBytes">Bytes; at least two pieces are kept.</param>
+    public void SetCapacity(long capacityBytes) => _capacity = (int)Math.Clamp(capacityBytes / BlockBytes, 2, int.MaxValue);
+
+    /// <summary>Forgets the pieces that were not used since the last call; changed ones and those in use stay.</summary>
+    /// <returns>Bytes that became free.</returns>
+    public long DropUnused()
+    {
+        int before = _blocks.Count;
+        for (int i = _blocks.Count - 1; i >= 0; i--)
+        {
+            MetadataBlock block = _blocks[i];
+            if (block is { IsRecent: false, IsDirty: false, Pins: 0 })
+            {
+                Evict(i);
+            }
+
+            block.IsRecent = false;
+        }
+
+        return (long)(before - _blocks.Count) * BlockBytes;
     }
 
     /// <summary>Puts a piece in; there was room, or there could be none.</summary>
@@ -106,7 +129,12 @@ internal sealed class MetadataCache
             if (!block.IsRecent)
             {
                 Evict(_hand);
-                return true;
+                if (_blocks.Count < _capacity)
+                {
+                    return true;
+                }
+
+                continue;
             }
 
             block.IsRecent = false;

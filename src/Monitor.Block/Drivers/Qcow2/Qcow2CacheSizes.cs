@@ -19,6 +19,11 @@ internal readonly record struct Qcow2CacheSizes(long L2Bytes, long RefcountBytes
     /// <exception cref="QmpException">The options contradict each other or the image.</exception>
     public static Qcow2CacheSizes From(BlockdevOptionsQcow2? options, Qcow2Header header)
     {
+        if (options?.CacheCleanInterval is < 0 or > uint.MaxValue)
+        {
+            throw new QmpException("Cache clean interval too big");
+        }
+
         long entry = options?.L2CacheEntrySize ?? Math.Min(DefaultSliceBytes, header.ClusterBytes);
         if (entry < Qcow2Format.SectorBytes || entry > header.ClusterBytes || !BitOperations.IsPow2(entry))
         {

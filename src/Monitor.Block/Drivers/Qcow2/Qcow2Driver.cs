@@ -2,7 +2,7 @@ using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
 
-/// <summary>Makes <see cref="Qcow2Node"/>s. <c>cache-clean-interval</c> is taken and changes nothing.</summary>
+/// <summary>Makes <see cref="Qcow2Node"/>s.</summary>
 internal sealed class Qcow2Driver : IBlockDriver
 {
     public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options) => [new("file", BlockChildRole.Image, options.Qcow2.File)];

@@ -49,7 +49,7 @@ public sealed partial class Qcow2Node
                 Layout.Write(slice, room.Claim.Entry + i, Layout.WithData(kept, (room.Run.First + i) << _clusterBits, from, to));
                 if (!room.IsKept)
                 {
-                    Retire(old, discard: false);
+                    Retire(old, Qcow2Discard.Never);
                 }
             }
 
@@ -229,15 +229,15 @@ public sealed partial class Qcow2Node
     private bool HasNothingBelow(long offset) => Backing is not { } backing || backing.Node.SizeBytes <= offset >> _clusterBits << _clusterBits;
 
     /// <summary>Takes away the reference of an entry that was just overwritten.</summary>
-    private void Retire(L2Entry old, bool discard)
+    private void Retire(L2Entry old, Qcow2Discard reason)
     {
         switch (old.Kind)
         {
             case L2EntryKind.Normal or L2EntryKind.ZeroAllocated when !Layout.HasDataFile:
-                _image.Retired.Add(new ClusterRun(old.HostOffset >> _clusterBits, 1), discard);
+                _image.Retired.Add(new ClusterRun(old.HostOffset >> _clusterBits, 1), reason);
                 break;
             case L2EntryKind.Compressed:
-                _image.Retired.Add(old.CompressedClusters(_clusterBits), discard);
+                _image.Retired.Add(old.CompressedClusters(_clusterBits), reason);
                 break;
             default:
                 break;

@@ -41,7 +41,7 @@ public sealed partial class Qcow2Node : IQcow2BitmapHost
         try
         {
             _image.ThrowIfCorrupt();
-            await _image.Refcounts.DecreaseAsync(new ClusterRun(hostOffset >> _clusterBits, count)).ConfigureAwait(false);
+            await _image.FreeAsync(new ClusterRun(hostOffset >> _clusterBits, count), Qcow2Discard.Other).ConfigureAwait(false);
         }
         finally
         {

@@ -80,8 +80,15 @@ public sealed partial class Qcow2Node
     }
 
     /// <inheritdoc/>
-    /// <remarks>Sizes of caches hold from the next open on.</remarks>
-    protected internal override void Reconfigure(BlockdevOptions? options) => _image.PassesDiscards = PassesDiscards(options?.Qcow2);
+    /// <remarks><c>l2-cache-entry-size</c> holds from the next open on.</remarks>
+    protected internal override void Reconfigure(BlockdevOptions? options)
+    {
+        BlockdevOptionsQcow2? qcow2 = options?.Qcow2;
+        RefuseKeptClusters(qcow2, Header);
+        _image.SetCacheSizes(Qcow2CacheSizes.From(qcow2, Header));
+        _image.Discards = Qcow2DiscardPolicy.From(qcow2, Settings.DiscardUnmap);
+        _cleaner?.SetInterval(CleanInterval(qcow2));
+    }
 
     private void SetBacking(string? name, byte[]? format)
     {

@@ -168,7 +168,7 @@ public sealed partial class Qcow2Node
             }
 
             long units = ((SizeBytes - offset - 1) >> Layout.UnitBits) + 1;
-            offset += await ChangeEntriesAsync(offset, units, static (_, _, _) => default(L2Entry)).ConfigureAwait(false) << Layout.UnitBits;
+            offset += await ChangeEntriesAsync(offset, units, static (_, _, _) => default(L2Entry), Qcow2Discard.Always).ConfigureAwait(false) << Layout.UnitBits;
         }
     }
 

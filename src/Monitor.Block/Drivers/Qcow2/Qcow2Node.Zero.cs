@@ -53,7 +53,10 @@ public sealed partial class Qcow2Node
             }
 
             long clusters = offset + length >= SizeBytes ? (length + ClusterSizeBytes - 1) >> _clusterBits : length >> _clusterBits;
-            long done = Math.Min(length, await SetDiscardedAsync(offset, clusters).ConfigureAwait(false) << Layout.UnitBits);
+            long done = _image.Discards.KeepsClusters
+                ? await EmptyClusterAsync(offset).ConfigureAwait(false)
+                : await SetDiscardedAsync(offset, clusters).ConfigureAwait(false) << Layout.UnitBits;
+            done = Math.Min(length, done);
             await FollowInDataFileAsync(offset, done, mayUnmap: true).ConfigureAwait(false);
             return done;
         }
@@ -107,12 +110,36 @@ public sealed partial class Qcow2Node
             offset, clusters * Layout.Units, (old, _, _) => old == empty || (old == default && !hasBacking) ? old : empty);
     }
 
+    /// <summary>Discards one cluster; if it was the entry's own it stays so, and only its space goes back, at once.</summary>
+    /// <returns>Bytes dealt with.</returns>
+    private async ValueTask<long> EmptyClusterAsync(long offset)
+    {
+        MetadataBlock slice = await _image.Map.LoadForChangeAsync(offset).ConfigureAwait(false);
+        _ = _image.Map.Find(offset, out int entry);
+        L2Entry old = Layout.Read(slice, entry);
+        if (old.HostOffset == 0 || !old.IsCopied || old.Kind == L2EntryKind.Compressed || Layout.HasDataFile)
+        {
+            return await SetDiscardedAsync(offset, 1).ConfigureAwait(false) << Layout.UnitBits;
+        }
+
+        L2Layout layout = Layout;
+        await ChangeEntriesAsync(offset, layout.Units, (entry, from, to) => layout.WithZeroes(entry, from, to)).ConfigureAwait(false);
+        if (_image.Discards.Request)
+        {
+            await _image.PassDiscardAsync(new ClusterRun(old.HostOffset >> _clusterBits, 1)).ConfigureAwait(false);
+        }
+
+        return ClusterSizeBytes;
+    }
+
     /// <summary>Changes entries from one on, up to the end of its slice or the next allocation under way; clusters that lose their entry are retired.</summary>
     /// <param name="offset">Guest position of the first unit.</param>
     /// <param name="units">How many.</param>
     /// <param name="change">From an entry and its first and last units (to: behind it) to the new entry; null to stop there.</param>
+    /// <param name="reason">Why clusters become free.</param>
     /// <returns>Units dealt with.</returns>
-    private async ValueTask<long> ChangeEntriesAsync(long offset, long units, Func<L2Entry, int, int, L2Entry?> change)
+    private async ValueTask<long> ChangeEntriesAsync(
+        long offset, long units, Func<L2Entry, int, int, L2Entry?> change, Qcow2Discard reason = Qcow2Discard.Request)
     {
         MetadataBlock slice = await _image.Map.LoadForChangeAsync(offset).ConfigureAwait(false);
         _ = _image.Map.Find(offset, out int entry);
@@ -140,20 +167,20 @@ public sealed partial class Qcow2Node
             done += to - from;
             if (changed != old)
             {
-                Replace(slice, entry, old, changed);
+                Replace(slice, entry, old, changed, reason);
             }
         }
 
         return done;
     }
 
-    private void Replace(MetadataBlock slice, int entry, L2Entry old, L2Entry changed)
+    private void Replace(MetadataBlock slice, int entry, L2Entry old, L2Entry changed, Qcow2Discard reason)
     {
         Layout.Write(slice, entry, changed);
         _image.Map.MarkDirty(slice);
         if (changed.HostOffset != old.HostOffset || old.Kind == L2EntryKind.Compressed)
         {
-            Retire(old, discard: true);
+            Retire(old, reason);
         }
     }
 
@@ -169,7 +196,7 @@ public sealed partial class Qcow2Node
         {
             await _data.Node.WriteZeroesAsync(offset, length, mayUnmap ? BlockWriteFlags.MayUnmap : BlockWriteFlags.None).ConfigureAwait(false);
         }
-        else if (mayUnmap && _image.PassesDiscards)
+        else if (mayUnmap && _image.Discards.Request)
         {
             await _data.Node.DiscardAsync(offset, length).ConfigureAwait(false);
         }

@@ -10,8 +10,12 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// </remarks>
 public sealed partial class Qcow2Node : FormatNode
 {
+    private const int DefaultCleanSeconds = 600;
+
     private readonly BlockdevOptionsQcow2? _options;
     private readonly IEventSink _events;
+    private readonly TimeProvider _time;
+    private CacheCleaner? _cleaner;
     private readonly List<GuestClusterClaim> _inFlight = [];
     private ImageMetadata _image = null!;
     private BlockChild _file = null!;
@@ -23,12 +27,17 @@ public sealed partial class Qcow2Node : FormatNode
     /// <param name="settings">The options every node has.</param>
     /// <param name="options">The driver's options; null for the defaults.</param>
     /// <param name="events">Where damage is announced.</param>
-    public Qcow2Node(BlockNodeSettings settings, BlockdevOptionsQcow2? options, IEventSink events)
+    /// <param name="time">The clock; the system's by default.</param>
+    public Qcow2Node(BlockNodeSettings settings, BlockdevOptionsQcow2? options, IEventSink events, TimeProvider? time = null)
         : base(settings)
     {
         _options = options;
         _events = events;
+        _time = time ?? TimeProvider.System;
     }
+
+    /// <summary>Bytes of L2 tables and refcount blocks in memory now.</summary>
+    public long CachedBytes => _image.Map.CachedBytes + _image.Refcounts.CachedBytes;
 
     /// <inheritdoc/>
     public override string DriverName => "qcow2";
@@ -73,13 +82,17 @@ public sealed partial class Qcow2Node : FormatNode
             throw new QmpException("Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level");
         }
 
+        RefuseKeptClusters(_options, header);
         Qcow2CacheSizes sizes = Qcow2CacheSizes.From(_options, header);
         _clusterBits = (int)header.ClusterBits;
         _image = new ImageMetadata(
-            this, image, sizes, Qcow2OverlapSelection.From(_options?.OverlapCheck), Requests, PassesDiscards(_options), _events)
-        {
-            PassesSnapshotDiscards = _options?.PassDiscardSnapshot ?? true,
-        };
+            this,
+            image,
+            sizes,
+            Qcow2OverlapSelection.From(_options?.OverlapCheck),
+            Requests,
+            Qcow2DiscardPolicy.From(_options, Settings.DiscardUnmap),
+            _events);
         await _image.NoteInactiveL2Async().ConfigureAwait(false);
         SetSize(size);
         AdoptDataFile();
@@ -94,6 +107,8 @@ public sealed partial class Qcow2Node : FormatNode
         {
             await _storedBitmaps.LoadAsync().ConfigureAwait(false);
         }
+
+        _cleaner = new CacheCleaner(_image, CleanInterval(_options), _time);
     }
 
     /// <inheritdoc/>
@@ -110,6 +125,7 @@ public sealed partial class Qcow2Node : FormatNode
     /// <inheritdoc/>
     public override async ValueTask CloseAsync()
     {
+        _cleaner?.Stop();
         if (!IsReadOnly)
         {
             await StoreBitmapsAsync().ConfigureAwait(false);
@@ -134,7 +150,15 @@ public sealed partial class Qcow2Node : FormatNode
     /// <inheritdoc/>
     protected override ValueTask DoFlushAsync() => _image.FlushGuestAsync();
 
-    private bool PassesDiscards(BlockdevOptionsQcow2? options) => options?.PassDiscardRequest ?? Settings.DiscardUnmap;
+    private static TimeSpan CleanInterval(BlockdevOptionsQcow2? options) => TimeSpan.FromSeconds(options?.CacheCleanInterval ?? DefaultCleanSeconds);
+
+    private static void RefuseKeptClusters(BlockdevOptionsQcow2? options, Qcow2Header header)
+    {
+        if (options?.DiscardNoUnref == true && header.Version < 3)
+        {
+            throw new QmpException("discard-no-unref is only supported since qcow2 version 3");
+        }
+    }
 
     private async ValueTask ClearUnknownAutoclearAsync()
     {

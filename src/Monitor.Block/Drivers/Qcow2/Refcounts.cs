@@ -114,6 +114,16 @@ internal sealed partial class Refcounts
         return block is null ? 0 : _width.Read(block.Bytes, (int)(cluster & (EntriesPerBlock - 1)));
     }
 
+    /// <summary>Bytes in memory.</summary>
+    public long CachedBytes => (long)_blocks.Count * _blocks.BlockBytes;
+
+    /// <summary>Changes how many bytes of blocks are kept.</summary>
+    public void SetCacheSize(long bytes) => _blocks.SetCapacity(bytes);
+
+    /// <summary>Forgets what was not used since the last call.</summary>
+    /// <returns>Bytes that became free.</returns>
+    public long DropUnused() => _blocks.DropUnused();
+
     /// <summary>The last cluster that is in use.</summary>
     /// <exception cref="BlockIoException">The medium failed, or the refcounts are damaged.</exception>
     public async ValueTask<long> FindLastUsedAsync()

@@ -19,17 +19,17 @@ internal sealed class RetiredClusters(GracePeriods requests)
 
     /// <summary>Takes clusters whose entry was just overwritten in memory.</summary>
     /// <param name="run">The clusters; each loses one reference.</param>
-    /// <param name="discard">Whether the file is told when they are free.</param>
-    public void Add(ClusterRun run, bool discard)
+    /// <param name="reason">Decides whether the file is told when they are free.</param>
+    public void Add(ClusterRun run, Qcow2Discard reason)
     {
         UnlinkedCount += run.Count;
-        if (_unlinked.Count > 0 && _unlinked[^1] is var last && last.Run.First + last.Run.Count == run.First && last.Discard == discard)
+        if (_unlinked.Count > 0 && _unlinked[^1] is var last && last.Run.First + last.Run.Count == run.First && last.Reason == reason)
         {
-            _unlinked[^1] = new Retired(last.Run with { Count = last.Run.Count + run.Count }, discard, requests.Stamp);
+            _unlinked[^1] = new Retired(last.Run with { Count = last.Run.Count + run.Count }, reason, requests.Stamp);
             return;
         }
 
-        _unlinked.Add(new Retired(run, discard, requests.Stamp));
+        _unlinked.Add(new Retired(run, reason, requests.Stamp));
     }
 
     /// <summary>Takes note that all removals so far are durable.</summary>
@@ -45,18 +45,18 @@ internal sealed class RetiredClusters(GracePeriods requests)
     }
 
     /// <summary>The next clusters that may lose their reference now.</summary>
-    public bool TryTake(out ClusterRun run, out bool discard)
+    public bool TryTake(out ClusterRun run, out Qcow2Discard reason)
     {
         if (_durable.TryPeek(out Retired next) && requests.HasPassed(next.Stamp))
         {
             _durable.Dequeue();
-            (run, discard) = (next.Run, next.Discard);
+            (run, reason) = (next.Run, next.Reason);
             return true;
         }
 
-        (run, discard) = (default, false);
+        (run, reason) = (default, default);
         return false;
     }
 
-    private readonly record struct Retired(ClusterRun Run, bool Discard, long Stamp);
+    private readonly record struct Retired(ClusterRun Run, Qcow2Discard Reason, long Stamp);
 }

@@ -87,7 +87,7 @@ internal sealed class SnapshotChange
         }
 
         await SwitchAsync([.. _image.Snapshots.Where(other => !ReferenceEquals(other, snapshot))], movesL1).ConfigureAwait(false);
-        foreach (ClusterRun run in _image.PassesSnapshotDiscards ? _counts.Freed() : [])
+        foreach (ClusterRun run in _image.Discards.Snapshot ? _counts.Freed() : [])
         {
             await _image.PassDiscardAsync(run).ConfigureAwait(false);
         }
