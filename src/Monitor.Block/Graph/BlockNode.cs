@@ -333,6 +333,9 @@ public abstract class BlockNode : IBlockParent
     /// <exception cref="BlockIoException">The medium failed.</exception>
     protected internal virtual ValueTask EnterWritableAsync() => default;
 
+    /// <summary>Undoes <see cref="LeaveWritableAsync"/>: the node stays writable after all. Never fails: what cannot be done now is done before the next write.</summary>
+    protected internal virtual ValueTask StayWritableAsync() => default;
+
     /// <summary>Takes over those options of its driver that may change while it is open. Its children are the new ones; it is drained.</summary>
     /// <exception cref="QmpException">They do not fit; nothing was changed.</exception>
     protected internal virtual void Reconfigure(BlockdevOptions? options)

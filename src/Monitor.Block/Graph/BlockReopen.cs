@@ -221,7 +221,7 @@ public sealed class BlockReopen
         {
             if (reopen.BecomesReadOnly)
             {
-                undo.Push(() => new ValueTask(BlockThreads.RunAsync(reopen.Node.EnterWritableAsync)));
+                undo.Push(() => new ValueTask(BlockThreads.RunAsync(reopen.Node.StayWritableAsync)));
                 await BlockThreads.RunAsync(reopen.Node.LeaveWritableAsync);
             }
         }

@@ -11,6 +11,9 @@ public sealed class FaultNode(string nodeName = "fault") : FilterNode(new BlockN
     /// <summary>With what every read and write fails; 0 while they succeed.</summary>
     public int Errno { get; set; }
 
+    /// <summary>Writes that succeed before they all fail.</summary>
+    public int WritesLeft { get; set; } = int.MaxValue;
+
     protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
     {
         FailIfAsked();
@@ -20,6 +23,11 @@ public sealed class FaultNode(string nodeName = "fault") : FilterNode(new BlockN
     protected override ValueTask DoWriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {
         FailIfAsked();
+        if (WritesLeft-- <= 0)
+        {
+            throw new BlockIoException(Monitor.Block.Errno.EIO);
+        }
+
         return base.DoWriteAsync(offset, buffer, flags);
     }
 

@@ -45,41 +45,6 @@ public sealed partial class Qcow2Node
     }
 
     /// <inheritdoc/>
-    protected internal override async ValueTask LeaveWritableAsync()
-    {
-        if (_isUnderRepair)
-        {
-            return;
-        }
-
-        await _storedBitmaps.ReopenReadOnlyAsync().ConfigureAwait(false);
-        await _image.StoreAsync().ConfigureAwait(false);
-    }
-
-    /// <inheritdoc/>
-    protected internal override async ValueTask EnterWritableAsync()
-    {
-        if (_isUnderRepair)
-        {
-            return;
-        }
-
-        if (ShowsSnapshot)
-        {
-            throw new QmpException(SnapshotIsReadOnly);
-        }
-
-        const Qcow2IncompatibleFeatures Unwritable = Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt;
-        if ((Header.Incompatible & Unwritable) != 0)
-        {
-            throw new QmpException("qcow2: Image is corrupt; cannot be opened read/write");
-        }
-
-        await ClearUnknownAutoclearAsync().ConfigureAwait(false);
-        await _storedBitmaps.ReopenWritableAsync().ConfigureAwait(false);
-    }
-
-    /// <inheritdoc/>
     /// <remarks><c>l2-cache-entry-size</c> holds from the next open on.</remarks>
     protected internal override void Reconfigure(BlockdevOptions? options)
     {
