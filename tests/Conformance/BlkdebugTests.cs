@@ -14,9 +14,16 @@ public sealed class BlkdebugTests
         Tool.Run("qemu-img", "create", "-q", "-f", "qcow2", directory.File("x.qcow2"), "1M");
         await using DaemonProcess daemon = DaemonProcess.Start(directory);
         using QmpTestClient qmp = await daemon.ConnectAsync();
-        await qmp.ExecuteAsync("blockdev-add", JsonNode.Parse($$"""
-            {"driver": "qcow2", "node-name": "q", "file": {"driver": "blkdebug", "image": {"driver": "file", "filename": "{{directory.File("x.qcow2")}}"}}}
-            """)!.AsObject());
+        await qmp.ExecuteAsync("blockdev-add", new JsonObject
+        {
+            ["driver"] = "qcow2",
+            ["node-name"] = "q",
+            ["file"] = new JsonObject
+            {
+                ["driver"] = "blkdebug",
+                ["image"] = new JsonObject { ["driver"] = "file", ["filename"] = directory.File("x.qcow2") },
+            },
+        });
 
         async Task<string> QemuIoAsync(string command) =>
             (string)(await qmp.ExecuteAsync("human-monitor-command", new JsonObject { ["command-line"] = $"qemu-io q \"{command}\"" }))!;

@@ -28,13 +28,15 @@ public sealed partial class Qcow2Node
             SetBacking(backing?.FileName, backing?.Format is { } word ? Encoding.UTF8.GetBytes(word) : null);
             try
             {
-                await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
+                _ = _image.Header.ToBytes();
             }
             catch (BlockIoException)
             {
                 SetBacking(name, format);
                 throw;
             }
+
+            await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
         }
         finally
         {

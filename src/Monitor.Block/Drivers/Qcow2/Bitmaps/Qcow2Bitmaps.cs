@@ -92,17 +92,9 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
     /// <exception cref="BlockIoException">As for <see cref="StoreAsync"/>.</exception>
     internal ValueTask ReopenReadOnlyAsync() => AloneAsync(async () =>
     {
-        // First: what is being stored must not be changed by a command.
-        SetReadOnly(true);
-        try
-        {
-            await DoStoreAsync().ConfigureAwait(false);
-        }
-        catch
-        {
-            SetReadOnly(false);
-            throw;
-        }
+        await DoStoreAsync().ConfigureAwait(false);
+        foreach (Qcow2StoredBitmap stored in _stored)
+            _bitmaps.SetReadOnly(stored.Bitmap, true);
     });
 
     /// <summary>
@@ -157,15 +149,6 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
         finally
         {
             await Task.WhenAll(others).ConfigureAwait(false);
-        }
-    }
-
-    private void SetReadOnly(bool readOnly)
-    {
-        foreach (DirtyBitmap bitmap in _bitmaps.Named())
-        {
-            if (bitmap.IsPersistent)
-                _bitmaps.SetReadOnly(bitmap, readOnly);
         }
     }
 
