@@ -32,7 +32,7 @@ internal sealed class MonitorDaemon : IDisposable
         BlockNodes = new BlockNodeCommands(jobs, objects, Lifetime, Devices.Drives);
         Qdev = new QdevCommands(Devices, Lifetime);
         Exports = new ExportCommands(_graph, _exports, Lifetime);
-        Misc = new MiscCommands(objects, Devices);
+        Misc = new MiscCommands(objects, Devices, Chardevs);
         Server = new QmpServer(new QmpDispatcher(MakeTable(jobs, objects), Loop), events);
     }
 

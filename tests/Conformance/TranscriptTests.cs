@@ -10,7 +10,7 @@ namespace Conformance;
 /// <remarks>
 /// A transcript is a file of lines: a request as it goes over the wire (<c>$DIR</c> is the run's own directory), <c>//</c> and a
 /// comment, <c>&gt; STATUS</c> to wait until some job reaches a status, <c>! COMMAND</c> to run a tool first, or <c>^ MODE PATH</c> to send
-/// an open file with the next request (<c>r</c>, <c>w</c>, <c>rw</c>, a bound <c>socket</c>, a <c>connected</c> one). The first line may name
+/// an open file with the next request (<c>r</c>, <c>w</c>, <c>rw</c>, a bound <c>socket</c>, a <c>connected</c> one, the <c>client</c> of a server). The first line may name
 /// the program that answers for QEMU, when the storage daemon lacks the commands: <c># oracle PROGRAM ARGUMENTS</c>. Behind it
 /// <c># before COMMAND</c> is run before the daemons start, and <c># with ARGUMENTS</c> is given to both.
 /// </remarks>

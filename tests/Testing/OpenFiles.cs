@@ -10,7 +10,7 @@ public sealed class OpenFiles : IDisposable
     private readonly List<int> _new = [];
 
     /// <summary>Opens one.</summary>
-    /// <param name="mode"><c>r</c>, <c>w</c> or <c>rw</c> for a file; <c>socket</c> for one bound to the path, <c>connected</c> for one end of a pair.</param>
+    /// <param name="mode"><c>r</c>, <c>w</c> or <c>rw</c> for a file; <c>socket</c> for one bound to the path, <c>connected</c> for one end of a pair, <c>client</c> for one connected to who listens there.</param>
     /// <param name="path">Where.</param>
     public void Open(string mode, string path)
     {
@@ -21,6 +21,7 @@ public sealed class OpenFiles : IDisposable
             "rw" => OpenFile(path, FileAccess.ReadWrite),
             "socket" => (int)Bind(path).Handle,
             "connected" => Connect(path),
+            "client" => ConnectTo(path),
             _ => throw new ArgumentException($"unknown mode {mode}"),
         });
     }
@@ -54,6 +55,11 @@ public sealed class OpenFiles : IDisposable
     {
         Socket listener = Bind(path);
         listener.Listen();
+        return ConnectTo(path);
+    }
+
+    private int ConnectTo(string path)
+    {
         var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         _open.Add(socket);
         socket.Connect(new UnixDomainSocketEndPoint(path));

@@ -13,6 +13,15 @@ public abstract class Chardev(string id, Stream? log) : IDisposable
     /// <summary>What it is, as <c>query-chardev</c> says it.</summary>
     public abstract string FileName { get; }
 
+    /// <summary>Its kind, the word that <c>chardev-add</c> knows it by.</summary>
+    public abstract string Kind { get; }
+
+    /// <summary>Where a socket listens or connects to; <see langword="null"/> for other kinds.</summary>
+    public virtual SocketAddress? Address => null;
+
+    /// <summary>Whether a socket has a connection.</summary>
+    public virtual bool IsConnected => false;
+
     /// <summary>Whether it has a user.</summary>
     public bool IsInUse { get; private set; }
 

@@ -6,6 +6,8 @@ namespace Monitor.Qmp;
 /// <summary>A device that connects to somebody who listens; a lost connection is made anew when <c>reconnect</c> says so.</summary>
 internal sealed class ClientSocketChardev : Chardev
 {
+    private const string Disconnected = "disconnected:";
+
     private readonly SocketAddress _address;
 
     private readonly TimeSpan _reconnectInterval;
@@ -23,8 +25,17 @@ internal sealed class ClientSocketChardev : Chardev
     {
         _address = address;
         _reconnectInterval = reconnectInterval;
-        _fileName = "disconnected:" + SocketName.OfAddress(address);
+        _fileName = Disconnected + SocketName.OfAddress(address);
     }
+
+    /// <inheritdoc/>
+    public override string Kind => "socket";
+
+    /// <inheritdoc/>
+    public override SocketAddress Address => _address;
+
+    /// <inheritdoc/>
+    public override bool IsConnected => !_fileName.StartsWith(Disconnected, StringComparison.Ordinal);
 
     /// <inheritdoc/>
     public override string FileName => _fileName;
@@ -72,7 +83,7 @@ internal sealed class ClientSocketChardev : Chardev
                 _lost.Reset();
                 connected(new SocketTransport(socket) { Ended = _lost.Set });
                 _lost.Wait();
-                _fileName = "disconnected:" + SocketName.OfAddress(_address);
+                _fileName = Disconnected + SocketName.OfAddress(_address);
             }
         }
         while (_reconnectInterval > TimeSpan.Zero && !_closed.Wait(_reconnectInterval));

@@ -7,8 +7,6 @@ public sealed class RingbufChardev : Chardev
 
     private readonly byte[] _bytes;
 
-    private readonly string _kind;
-
     private uint _written;
 
     private uint _taken;
@@ -27,12 +25,15 @@ public sealed class RingbufChardev : Chardev
             throw new QmpException("size of ringbuf chardev must be power of two");
         }
 
-        _kind = kind;
+        Kind = kind;
         _bytes = new byte[size];
     }
 
     /// <inheritdoc/>
-    public override string FileName => _kind;
+    public override string Kind { get; }
+
+    /// <inheritdoc/>
+    public override string FileName => Kind;
 
     /// <summary>Puts bytes in, over the oldest.</summary>
     public void Write(ReadOnlySpan<byte> bytes)

@@ -24,12 +24,22 @@ internal sealed class ServerSocketChardev : Chardev
         : base(id, log)
     {
         _sockets = sockets;
+        Address = SocketName.RealAddress(sockets[0], address);
         _localName = SocketName.OfServer(sockets[0], address);
         _path = address is { Type: SocketAddressType.Unix, Unix: { Abstract: not true } unix } ? Path.GetFullPath(unix.Path) : null;
     }
 
     /// <inheritdoc/>
-    public override string FileName => _first is null && _connections == 0 ? "disconnected:" + _localName : _localName;
+    public override string Kind => "socket";
+
+    /// <inheritdoc/>
+    public override SocketAddress Address { get; }
+
+    /// <inheritdoc/>
+    public override bool IsConnected => _first is not null || _connections > 0;
+
+    /// <inheritdoc/>
+    public override string FileName => IsConnected ? _localName : "disconnected:" + _localName;
 
     /// <summary>Listens.</summary>
     /// <param name="id">The device's name.</param>

@@ -15,6 +15,13 @@ internal static class SocketName
         _ => $"{OfAddress(address)},server=on",
     };
 
+    /// <summary>Where a socket listens: with its real host and port.</summary>
+    public static SocketAddress RealAddress(Socket socket, SocketAddress address) => socket.LocalEndPoint is not IPEndPoint ip ? address : new()
+    {
+        Type = SocketAddressType.Inet,
+        Branch = new InetSocketAddress { Host = $"{ip.Address}", Port = $"{ip.Port}" },
+    };
+
     /// <summary>An address to connect to.</summary>
     public static string OfAddress(SocketAddress address) => address.Type switch
     {

@@ -8,6 +8,9 @@ namespace Monitor.Qmp;
 internal sealed class StreamChardev(string id, Stream? log, string kind, DescriptorTransport transport) : Chardev(id, log)
 {
     /// <inheritdoc/>
+    public override string Kind => kind;
+
+    /// <inheritdoc/>
     public override string FileName => kind;
 
     /// <inheritdoc/>

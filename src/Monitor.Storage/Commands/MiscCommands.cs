@@ -1,4 +1,5 @@
 using Monitor.Qapi;
+using Monitor.Qmp;
 using Monitor.Storage.Drives;
 using Monitor.Storage.Objects;
 
@@ -7,10 +8,12 @@ namespace Monitor.Storage.Commands;
 /// <summary>The module <c>misc</c>: objects and their properties.</summary>
 /// <param name="objects">Where they are kept.</param>
 /// <param name="devices">The guest devices, which are in the same tree.</param>
-public sealed class MiscCommands(ObjectStore objects, DeviceManager devices) : IMiscCommands
+/// <param name="chardevs">The character devices, which are there too.</param>
+public sealed class MiscCommands(ObjectStore objects, DeviceManager devices, ChardevTable chardevs) : IMiscCommands
 {
     private readonly QomTree _tree = new(objects);
     private readonly DeviceTree _deviceTree = new(devices);
+    private readonly ChardevTree _chardevTree = new(chardevs);
 
     /// <inheritdoc/>
     public ValueTask ObjectAddAsync(ObjectOptions arguments) => objects.AddAsync(arguments);
@@ -35,6 +38,11 @@ public sealed class MiscCommands(ObjectStore objects, DeviceManager devices) : I
         if (_deviceTree.Contains(arguments.Path))
         {
             return _deviceTree.SetAsync(arguments.Path, arguments.Property, value);
+        }
+
+        if (_chardevTree.Contains(arguments.Path))
+        {
+            _chardevTree.Set(arguments.Path, arguments.Property);
         }
 
         _tree.Set(arguments.Path, arguments.Property, value);
@@ -85,8 +93,13 @@ public sealed class MiscCommands(ObjectStore objects, DeviceManager devices) : I
         return type.IsInterface ? throw new QmpException("Parameter 'typename' expects a QOM type") : new(type.Describe());
     }
 
-    private List<ObjectPropertyInfo> List(string path) => _deviceTree.Contains(path) ? _deviceTree.List(path) : _tree.List(path);
+    private List<ObjectPropertyInfo> List(string path) =>
+        _deviceTree.Contains(path) ? _deviceTree.List(path)
+        : _chardevTree.Contains(path) ? _chardevTree.List(path)
+        : _tree.List(path);
 
     private QmpValue Get(string path, string property) =>
-        _deviceTree.Contains(path) ? _deviceTree.Get(path, property) : _tree.Get(path, property);
+        _deviceTree.Contains(path) ? _deviceTree.Get(path, property)
+        : _chardevTree.Contains(path) ? _chardevTree.Get(path, property)
+        : _tree.Get(path, property);
 }

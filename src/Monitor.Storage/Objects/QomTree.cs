@@ -22,6 +22,7 @@ internal sealed class QomTree(ObjectStore store)
         if (isRoot)
         {
             listed.Add(new ObjectPropertyInfo { Name = Objects, Type = "child<container>" });
+            listed.Add(new ObjectPropertyInfo { Name = ChardevTree.Container, Type = "child<container>" });
             listed.Add(new ObjectPropertyInfo { Name = "machine", Type = "child<machine>" });
             return listed;
         }
@@ -75,7 +76,7 @@ internal sealed class QomTree(ObjectStore store)
 
     private void CheckChild(bool isRoot, string property)
     {
-        if (isRoot ? property is not (Objects or "machine") : store.Find(property) is null)
+        if (isRoot ? property is not (Objects or ChardevTree.Container or "machine") : store.Find(property) is null)
         {
             throw new QmpException($"Property 'container.{property}' not found");
         }

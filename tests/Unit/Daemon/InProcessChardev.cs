@@ -6,6 +6,9 @@ namespace Unit.Daemon;
 internal sealed class InProcessChardev(string id, InProcessClient client) : Chardev(id, null)
 {
     /// <inheritdoc/>
+    public override string Kind => "test";
+
+    /// <inheritdoc/>
     public override string FileName => "test";
 
     private protected override void Start(Action<QmpTransport> connected) => connected(client);

@@ -1,6 +1,7 @@
 using Monitor.Block;
 using Monitor.Block.Throttling;
 using Monitor.Qapi;
+using Monitor.Qmp;
 using Monitor.Storage.Commands;
 using Monitor.Storage.Objects;
 using NUnit.Framework;
@@ -84,10 +85,10 @@ public sealed class ObjectTests
     {
         await AddAsync("""{"qom-type": "iothread", "id": "io", "poll-max-ns": 7}""");
         using var loop = new MonitorLoop();
-        var commands = new MiscCommands(_objects, TestMachine.DevicesOf(new BlockGraph(loop, new DiscardedEvents())));
+        var commands = new MiscCommands(_objects, TestMachine.DevicesOf(new BlockGraph(loop, new DiscardedEvents())), new ChardevTable());
         IReadOnlyList<ObjectPropertiesValues> listed = await commands.QomListGetAsync(new QomListGetArguments { Paths = ["/objects/io", "/"] });
         Assert.That(listed[0].Properties.Single(property => property.Name == "poll-max-ns").Value!.Text, Is.EqualTo("7"));
-        Assert.That(listed[1].Properties.Select(property => $"{property.Name}={property.Value!.Text}"), Is.EqualTo(new[] { "type=container", "objects=/objects", "machine=/machine" }));
+        Assert.That(listed[1].Properties.Select(property => $"{property.Name}={property.Value!.Text}"), Is.EqualTo(new[] { "type=container", "objects=/objects", "chardevs=/chardevs", "machine=/machine" }));
     }
 
     private ValueTask AddAsync(string options) => _objects.AddAsync(ObjectOptions.Read(QmpInputVisitor.Parse(options), null));
