@@ -17,7 +17,7 @@ internal static class BlockDriverTable
     /// <summary>The driver; every name that the schema lets pass has one.</summary>
     public static IBlockDriver Get(BlockdevDriver driver) => driver switch
     {
-        BlockdevDriver.File => new FileDriver(),
+        BlockdevDriver.File or BlockdevDriver.HostDevice => new FileDriver(),
         BlockdevDriver.Raw => new RawDriver(),
         BlockdevDriver.Qcow2 => new Qcow2Driver(),
         BlockdevDriver.NullCo or BlockdevDriver.NullAio => new NullDriver(),

@@ -6,7 +6,7 @@ namespace Monitor.Block;
 
 /// <summary>Turns the name of an image, as a client writes it, into the options of the node that holds its bytes.</summary>
 /// <remarks>
-/// A path; or <c>file:PATH</c>, <c>json:{...}</c>, <c>nbd://HOST[:PORT]/[EXPORT]</c>, <c>nbd+unix:///[EXPORT]?socket=PATH</c>,
+/// A path; or <c>file:PATH</c>, <c>host_device:PATH</c>, <c>json:{...}</c>, <c>nbd://HOST[:PORT]/[EXPORT]</c>, <c>nbd+unix:///[EXPORT]?socket=PATH</c>,
 /// <c>nbd:HOST:PORT[:exportname=EXPORT]</c>, <c>nbd:unix:PATH[:exportname=EXPORT]</c>. Names that stand inside an image are not read
 /// here but by <see cref="BackingFileOptions"/>: an image must not make the daemon connect anywhere.
 /// </remarks>
@@ -24,6 +24,7 @@ public static class ImageFileName
         return colon < 0 || (slash >= 0 && slash < colon) ? File(name) : name[..colon] switch
         {
             "file" => File(rest),
+            "host_device" => new BlockdevOptions { Driver = BlockdevDriver.HostDevice, Branch = new BlockdevOptionsFile { Filename = rest } },
             "json" => BlockdevOptions.Read(QmpInputVisitor.Parse(rest), null),
             "nbd" when !rest.StartsWith("//", StringComparison.Ordinal) => Nbd(ParseLegacy(rest)),
             "nbd" or "nbd+tcp" or "nbd+unix" => Nbd(ParseUri(name)),

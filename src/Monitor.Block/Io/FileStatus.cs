@@ -5,7 +5,8 @@ namespace Monitor.Block.Io;
 /// <param name="SizeBytes">Length in bytes.</param>
 /// <param name="AllocatedBytes">Bytes of the medium that the file takes up.</param>
 /// <param name="IsRegular">A plain file, not a directory, device or pipe.</param>
-public readonly record struct FileStatus(FileIdentity Identity, long SizeBytes, long AllocatedBytes, bool IsRegular);
+/// <param name="IsDevice">A block or character device; <paramref name="SizeBytes"/> says nothing of it (<see cref="PosixFile.SeekEnd"/>).</param>
+public readonly record struct FileStatus(FileIdentity Identity, long SizeBytes, long AllocatedBytes, bool IsRegular, bool IsDevice);
 
 /// <summary>Which file it is, whatever its name: device and inode number.</summary>
 /// <param name="Device">Major and minor number of the filesystem's device.</param>

@@ -13,6 +13,8 @@ public sealed unsafe class PosixFile
 {
     private const ushort TypeMask = 0xf000;
     private const ushort RegularType = 0x8000;
+    private const ushort BlockType = 0x6000;
+    private const ushort CharacterType = 0x2000;
 
     private readonly int _fd;
     private readonly string? _setName;
@@ -182,8 +184,12 @@ public sealed unsafe class PosixFile
         Libc.StatxBuffer s = default;
         Checked(Libc.Statx(_fd, "", Libc.AT_EMPTY_PATH, Libc.STATX_BASIC_STATS, &s));
         var identity = new FileIdentity(((ulong)s.DeviceMajor << 32) | s.DeviceMinor, s.Inode);
-        return new FileStatus(identity, s.Size, s.Blocks * 512, (s.Mode & TypeMask) == RegularType);
+        return new FileStatus(identity, s.Size, s.Blocks * 512, (s.Mode & TypeMask) == RegularType, (s.Mode & TypeMask) is BlockType or CharacterType);
     }
+
+    /// <summary>Where the file ends; for a block device its size.</summary>
+    /// <exception cref="BlockIoException">It has no end, as a pipe, or the medium failed.</exception>
+    public long SeekEnd() => Seek(0, Libc.SEEK_END);
 
     /// <summary>Where the first data at or after a position begins.</summary>
     /// <returns>The position; <see cref="long.MaxValue"/> when there is only a hole up to the end.</returns>

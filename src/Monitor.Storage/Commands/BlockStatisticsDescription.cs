@@ -13,7 +13,7 @@ internal static class BlockStatisticsDescription
     {
         NodeName = node.NodeName,
         Stats = Describe(node.Statistics, node.HighestWriteEnd),
-        DriverSpecific = node is FileNode file ? Describe(file.Discards) : null,
+        DriverSpecific = node is FileNode file ? DescribeSpecific(file) : null,
         Parent = DataChild(node) is { } below ? Describe(below) : null,
     };
 
@@ -27,7 +27,7 @@ internal static class BlockStatisticsDescription
             Qdev = drive.Device?.QdevName,
             NodeName = node?.NodeName,
             Stats = Describe(drive.Statistics.Counters, node?.HighestWriteEnd ?? 0, drive.Statistics),
-            DriverSpecific = node is FileNode file ? Describe(file.Discards) : null,
+            DriverSpecific = node is FileNode file ? DescribeSpecific(file) : null,
             Parent = node is null || DataChild(node) is not { } below ? null : DescribeChain(below),
             Backing = node is null || BelowImage(node) is not { } backing ? null : DescribeChain(backing),
         };
@@ -81,7 +81,7 @@ internal static class BlockStatisticsDescription
     {
         NodeName = node.NodeName,
         Stats = Describe(node.Statistics, node.HighestWriteEnd),
-        DriverSpecific = node is FileNode file ? Describe(file.Discards) : null,
+        DriverSpecific = node is FileNode file ? DescribeSpecific(file) : null,
         Parent = DataChild(node) is { } below ? DescribeChain(below) : null,
         Backing = BelowImage(node) is { } backing ? DescribeChain(backing) : null,
     };
@@ -89,14 +89,14 @@ internal static class BlockStatisticsDescription
     private static BlockNode? BelowImage(BlockNode node) =>
         node.FindChild(node.IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite)?.Node;
 
-    private static BlockStatsSpecific Describe(DiscardStatistics discards) => new()
+    private static BlockStatsSpecific DescribeSpecific(FileNode file) => new()
     {
-        Driver = BlockdevDriver.File,
+        Driver = file.IsDevice ? BlockdevDriver.HostDevice : BlockdevDriver.File,
         Branch = new BlockStatsSpecificFile
         {
-            DiscardNbOk = (ulong)discards.Done,
-            DiscardNbFailed = (ulong)discards.Failed,
-            DiscardBytesOk = (ulong)discards.Bytes,
+            DiscardNbOk = (ulong)file.Discards.Done,
+            DiscardNbFailed = (ulong)file.Discards.Failed,
+            DiscardBytesOk = (ulong)file.Discards.Bytes,
         },
     };
 

@@ -9,19 +9,20 @@ internal sealed class FileDriver : IBlockDriver
 
     public void CheckReopen(BlockdevOptions before, BlockdevOptions after)
     {
-        FixedOption.Check("filename", before.File.Filename, after.File.Filename);
-        FixedOption.Check("aio", before.File.Aio, after.File.Aio);
-        FixedOption.Check("aio-max-batch", before.File.AioMaxBatch, after.File.AioMaxBatch);
-        FixedOption.Check("locking", before.File.Locking, after.File.Locking);
-        FixedOption.Check("drop-cache", before.File.DropCache, after.File.DropCache);
+        (var old, var asked) = ((BlockdevOptionsFile)before.Branch!, (BlockdevOptionsFile)after.Branch!);
+        FixedOption.Check("filename", old.Filename, asked.Filename);
+        FixedOption.Check("aio", old.Aio, asked.Aio);
+        FixedOption.Check("aio-max-batch", old.AioMaxBatch, asked.AioMaxBatch);
+        FixedOption.Check("locking", old.Locking, asked.Locking);
+        FixedOption.Check("drop-cache", old.DropCache, asked.DropCache);
     }
 
     public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph)
     {
-        BlockdevOptionsFile file = options.File;
+        var file = (BlockdevOptionsFile)options.Branch!;
         if (file.Filename.Length == 0)
         {
-            throw new QmpException("The 'file' block driver requires a file name");
+            throw new QmpException($"The '{options.Driver.ToWire()}' block driver requires a file name");
         }
 
         if (file.Aio == BlockdevAioOptions.Native && !settings.CacheDirect)
@@ -29,6 +30,6 @@ internal sealed class FileDriver : IBlockDriver
             throw new QmpException("aio=native was specified, but it requires cache.direct=on, which was not specified.");
         }
 
-        return new FileNode(settings, file.Filename, file.Locking != OnOffAuto.Off);
+        return new FileNode(settings, file.Filename, file.Locking != OnOffAuto.Off, options.Driver == BlockdevDriver.HostDevice);
     }
 }

@@ -4,7 +4,7 @@ using Monitor.Qapi.Json;
 
 namespace Monitor.Block.Drivers.File;
 
-/// <summary>A regular file of the host (driver <c>file</c>): the bottom of most chains.</summary>
+/// <summary>A regular file of the host (driver <c>file</c>), the bottom of most chains, or one of its devices (<c>host_device</c>).</summary>
 /// <remarks>
 /// The page cache makes most transfers a memory copy, so they are done at once, on the caller's thread and without allocation. What may
 /// wait for a disk goes to <see cref="BlockThreads"/>: reads that the cache does not hold (asked with RWF_NOWAIT where the filesystem
@@ -33,24 +33,29 @@ public sealed class FileNode : BlockNode
     /// <param name="settings">The options every node has.</param>
     /// <param name="fileName">The file's path.</param>
     /// <param name="locking">Whether other processes are kept out by image locks.</param>
-    public FileNode(BlockNodeSettings settings, string fileName, bool locking = true)
+    /// <param name="isDevice">Whether it is a block or character device; else it must be a regular file.</param>
+    public FileNode(BlockNodeSettings settings, string fileName, bool locking = true, bool isDevice = false)
         : base(settings)
     {
         FileName = fileName;
         _locking = locking;
+        IsDevice = isDevice;
     }
 
     /// <inheritdoc/>
-    public override string DriverName => "file";
+    public override string DriverName => IsDevice ? "host_device" : "file";
 
     /// <inheritdoc/>
     public override string FileName { get; }
 
     /// <inheritdoc/>
-    public override string OptionsJson => $"{{\"driver\": \"file\", \"filename\": {JsonString.Quote(FileName)}}}";
+    public override string OptionsJson => $"{{\"driver\": \"{DriverName}\", \"filename\": {JsonString.Quote(FileName)}}}";
 
     /// <inheritdoc/>
     public override int RequestAlignment => _direct?.Alignment ?? 1;
+
+    /// <summary>Whether it is a device (<c>host_device</c>).</summary>
+    public bool IsDevice { get; }
 
     /// <summary>Which file it is; two nodes with the same one share their bytes. Known once open.</summary>
     public FileIdentity Identity { get; private set; }
@@ -228,12 +233,15 @@ public sealed class FileNode : BlockNode
     }
 
     /// <inheritdoc/>
-    protected override ValueTask DoTruncateAsync(long sizeBytes) => new(BlockThreads.RunAsync(() =>
+    protected override ValueTask DoTruncateAsync(long sizeBytes) => IsDevice ? CheckDeviceSize(sizeBytes) : new(BlockThreads.RunAsync(() =>
     {
         _file.SetLength(sizeBytes);
         _extents.Forget();
         NoteChange();
     }));
+
+    private ValueTask CheckDeviceSize(long sizeBytes) =>
+        sizeBytes <= SizeBytes ? default : throw new BlockIoException(Errno.EINVAL, "Cannot grow device files");
 
     private static string Describe(BlockIoException e) => Errno.Describe(e.Errno == Errno.EROFS ? Errno.EACCES : e.Errno);
 
@@ -245,13 +253,14 @@ public sealed class FileNode : BlockNode
     private void Adopt(PosixFile file)
     {
         FileStatus status = file.Status();
-        if (!status.IsRegular)
+        if (!(IsDevice ? status.IsDevice : status.IsRegular))
         {
-            throw new QmpException($"'file' driver requires '{FileName}' to be a regular file");
+            string kind = IsDevice ? "either a character or block device" : "a regular file";
+            throw new QmpException($"'{DriverName}' driver requires '{FileName}' to be {kind}");
         }
 
         Identity = status.Identity;
-        SetSize(status.SizeBytes);
+        SetSize(IsDevice ? file.SeekEnd() : status.SizeBytes);
         _direct = Settings.CacheDirect ? new DirectTransfer(file) : null;
         _lock = _locking ? new ImageLock(file.Duplicate()) : null;
         _extents = new FileExtents(file);
