@@ -64,6 +64,24 @@ public sealed class BitmapActionTests
     }
 
     [Test]
+    public async Task Whatever_a_transaction_did_before_it_failed_is_undone([Values(1, 2, 3)] int seed)
+    {
+        var random = new Random(seed);
+        foreach (string name in (string[])["b0", "b1", "b2"])
+            await RunAsync(Add(name));
+        for (int round = 0; round < 60; round++)
+        {
+            await WriteAsync(random.Next(16) * 65536);
+            await RunAsync(random.Next(2) == 0 ? Disable("b1") : Clear("b2"));
+            string before = Describe();
+            TransactionAction[] actions = [.. Enumerable.Range(0, random.Next(1, 8)).Select(_ => AnyAction(random)), Abort()];
+            await Assert.ThrowsAsync<QmpException>(() => RunAsync(actions));
+            Assert.That(Describe(), Is.EqualTo(before), $"seed {seed} round {round}: {string.Join(", ", actions.Select(action => action.Type))}");
+            await RunAsync(Enable("b1"));
+        }
+    }
+
+    [Test]
     public async Task A_refused_enable_of_a_busy_bitmap_does_not_stop_it_from_recording()
     {
         await RunAsync(Add("b0"));
@@ -118,6 +136,21 @@ public sealed class BitmapActionTests
     {
         var e = await Assert.ThrowsAsync<QmpException>(() => RunAsync(Add("b0", node: "x")));
         Assert.That(e!.Message, Is.EqualTo("Cannot find device='x' nor node-name='x'"));
+    }
+
+    private static TransactionAction AnyAction(Random random)
+    {
+        string name = $"b{random.Next(3)}";
+        return random.Next(7) switch
+        {
+            0 => Enable(name),
+            1 => Disable(name),
+            2 => Clear(name),
+            3 => Fill(name),
+            4 => Merge(name, $"b{random.Next(3)}"),
+            5 => Remove(name),
+            _ => Add($"b{random.Next(2, 5)}"),
+        };
     }
 
     private static TransactionAction Add(string name, string node = "n") => new()
