@@ -131,6 +131,16 @@ public abstract class BlockJob : Job
     protected override void OnResumed() => _ioStatus = BlockDeviceIoStatus.Ok;
 
     /// <inheritdoc/>
+    /// <remarks>A copy that waits for a lost server, or for a throttled turn, is not worth the wait any more.</remarks>
+    protected override void OnCancelled()
+    {
+        if (TargetDoor.Root is { } target)
+        {
+            BlockGraph.EndWaits(target.Node);
+        }
+    }
+
+    /// <inheritdoc/>
     protected override void OnConcluded()
     {
         long speed = _rate.SpeedBytesPerSecond;

@@ -250,6 +250,7 @@ public abstract class Job
 
         // Not Cancel(): the body's continuations must not run in this turn.
         _ = _cancellation.CancelAsync();
+        OnCancelled();
     }
 
     /// <summary>If never started: undoes what making it did.</summary>
@@ -339,6 +340,11 @@ public abstract class Job
 
     /// <summary>Told to end without force; <see langword="true"/> if it will end well instead of being cancelled.</summary>
     protected virtual bool TryCancelSoftly() => false;
+
+    /// <summary>It was cancelled: what its body waits for must end soon. A turn.</summary>
+    protected virtual void OnCancelled()
+    {
+    }
 
     /// <summary>The final change that may still fail. The status is <c>pending</c>.</summary>
     protected virtual ValueTask PrepareAsync() => default;

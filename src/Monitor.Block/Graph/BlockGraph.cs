@@ -318,6 +318,18 @@ public sealed partial class BlockGraph
         return DrainedSection.BeginAsync(doors, below);
     }
 
+    /// <summary>Ends what requests wait for below a node of its own accord: a lost server, their turn under limits. A turn.</summary>
+    public static void EndWaits(BlockNode top)
+    {
+        var below = new HashSet<BlockNode>();
+        CollectBelow(top, below);
+        foreach (BlockNode node in below)
+        {
+            node.OnDrainBegun();
+            node.OnDrainEnded();
+        }
+    }
+
     /// <summary>Whether <paramref name="target"/> is <paramref name="from"/> or below it.</summary>
     public static bool Reaches(BlockNode from, BlockNode target)
     {

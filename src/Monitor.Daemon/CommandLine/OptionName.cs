@@ -10,9 +10,6 @@ internal enum OptionName
     Trace,
     Daemonize,
     Device,
-
-    /// <summary>One of an emulator that says nothing about storage.</summary>
-    Ignored,
     Drive,
     Incoming,
     Paused,
