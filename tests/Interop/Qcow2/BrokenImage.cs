@@ -14,6 +14,8 @@ internal sealed class BrokenImage(byte[] image, Random random)
 
     private int ClusterBytes => 1 << _clusterBits;
 
+    private int EntryBytes => (image[79] & 16) != 0 ? 16 : 8;
+
     /// <summary>Makes one change.</summary>
     /// <returns>What it was.</returns>
     public string Damage() => random.Next(9) switch
@@ -58,7 +60,7 @@ internal sealed class BrokenImage(byte[] image, Random random)
         for (int tries = 0; ; tries++)
         {
             long table = (long)(Read(L1Entry()) & OffsetMask);
-            long at = table + (random.Next(ClusterBytes / 8) * 8);
+            long at = table + (random.Next(ClusterBytes / EntryBytes) * EntryBytes);
             if (Read(at) != 0 || tries > 200)
             {
                 return at;

@@ -25,6 +25,7 @@ public sealed class ImageCheckTests
     [TestCase("cluster_size=4096,lazy_refcounts=on", false, true)]
     [TestCase("cluster_size=4096,compat=0.10", true, false)]
     [TestCase("cluster_size=64k", true, true)]
+    [TestCase("cluster_size=16k,extended_l2=on", true, false)]
     public async Task Findings_and_repairs_are_those_of_the_real_tool(string options, bool hasSnapshot, bool hasBitmap)
     {
         byte[] whole = await MakeAsync(options, hasSnapshot, hasBitmap);

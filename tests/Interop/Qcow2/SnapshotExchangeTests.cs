@@ -29,6 +29,8 @@ public sealed class SnapshotExchangeTests
     [TestCase("refcount_bits=64")]
     [TestCase("cluster_size=2M,refcount_bits=8")]
     [TestCase("preallocation=metadata")]
+    [TestCase("extended_l2=on")]
+    [TestCase("cluster_size=16k,extended_l2=on,refcount_bits=32")]
     public async Task Ours_are_sound_to_the_real_tools_show_the_old_bytes_and_can_be_deleted_by_them(string options)
     {
         await QemuTool.RunAsync("qemu-img", "create", "-q", "-f", "qcow2", "-o", options, Image, $"{SizeBytes}");

@@ -106,7 +106,6 @@ internal sealed class TableGeneration(ImageFile file, Qcow2HeaderCluster first, 
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public async ValueTask SwitchAsync()
     {
-        ReleaseOldRefcounts();
         long tableClusters = RefcountTableClusters();
         long place = counts.Take(tableClusters);
         _newRefcountTable = new ulong[tableClusters << _clusterBits >> 3];
@@ -151,7 +150,8 @@ internal sealed class TableGeneration(ImageFile file, Qcow2HeaderCluster first, 
         return changed;
     }
 
-    private void ReleaseOldRefcounts()
+    /// <summary>Takes the references of the old refcount structures away; before the flags are looked at, which follow the counts.</summary>
+    public void ReleaseRefcounts()
     {
         Release((long)_header.RefcountTableOffset, (long)_header.RefcountTableClusters << _clusterBits);
         foreach (ulong entry in refcountTable)

@@ -75,13 +75,19 @@ internal sealed class Qcow2Check
             Findings.CheckErrors = 0;
         }
 
+        var tables = new TableGeneration(_file, _first, _counts, l1, usable);
+        bool renews = fixes && (corruptions + leaks > 0 || mustRebuild);
+        if (renews)
+        {
+            tables.ReleaseRefcounts();
+        }
+
         bool fixesFlags = fixes && (_fix == ImageCheckFix.All || Findings is { Corruptions: 0, Leaks: 0 });
         var flags = new CopiedFlagCheck(_file, L2Layout.For(_first.Header), fixes ? cluster => _counts[cluster] : FindStored, Findings);
         bool wrongFlags = await flags.RunAsync(l1, fixesFlags).ConfigureAwait(false);
-        bool changes = corruptions + leaks > 0 || mustRebuild || (wrongFlags && fixesFlags);
-        ulong[] table = fixes ? await RepairAsync(l1, refcountTable, usable, changes, wrongFlags && fixesFlags).ConfigureAwait(false) : refcountTable;
+        bool switches = fixes && await RepairAsync(tables, l1, renews, wrongFlags && fixesFlags).ConfigureAwait(false);
         Findings.ImageEndOffset = _end << _clusterBits;
-        return table;
+        return switches ? tables.RefcountTable : refcountTable;
     }
 
     /// <summary>Reads the refcounts of the clusters that the file has.</summary>
@@ -159,22 +165,28 @@ internal sealed class Qcow2Check
         return (corruptions, leaks, isMissing);
     }
 
-    private async ValueTask<ulong[]> RepairAsync(ulong[] l1, ulong[] refcountTable, ulong[] usable, bool changes, bool wrongFlags)
+    /// <summary>Switches to tables that agree with the references, or clears the header's doubts if these do already.</summary>
+    /// <returns>Whether there are new tables.</returns>
+    private async ValueTask<bool> RepairAsync(TableGeneration tables, ulong[] l1, bool renews, bool wrongFlags)
     {
         const Qcow2IncompatibleFeatures Doubts = Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt;
-        Qcow2IncompatibleFeatures incompatible = Findings.Corruptions == 0 ? _header.Incompatible & ~Doubts : _header.Incompatible;
-        if (!changes)
+        tables.Incompatible = Findings.Corruptions == 0 ? _header.Incompatible & ~Doubts : _header.Incompatible;
+        if (!renews && !wrongFlags)
         {
-            if (incompatible != _header.Incompatible)
+            if (tables.Incompatible != _header.Incompatible)
             {
-                _header.Incompatible = incompatible;
+                _header.Incompatible = tables.Incompatible;
                 await _first.SwitchAsync(_file).ConfigureAwait(false);
             }
 
-            return refcountTable;
+            return false;
         }
 
-        var tables = new TableGeneration(_file, _first, _counts, l1, usable) { Incompatible = incompatible };
+        if (!renews)
+        {
+            tables.ReleaseRefcounts();
+        }
+
         if (wrongFlags && await tables.RenewActiveAsync().ConfigureAwait(false))
         {
             tables.Release((long)_header.L1Offset, l1.Length * (long)sizeof(ulong));
@@ -183,6 +195,6 @@ internal sealed class Qcow2Check
 
         await tables.SwitchAsync().ConfigureAwait(false);
         _end = _counts.LastInUse + 1;
-        return tables.RefcountTable;
+        return true;
     }
 }

@@ -59,6 +59,7 @@ internal sealed class SnapshotChange
         {
             var change = new SnapshotChange(image);
             await change.LoadCountsAsync().ConfigureAwait(false);
+            change._tables.ReleaseRefcounts();
             await make(change).ConfigureAwait(false);
         }
         finally
