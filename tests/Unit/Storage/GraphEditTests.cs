@@ -54,23 +54,12 @@ public sealed class GraphEditTests
         byte[] twin = new byte[SizeBytes];
         Task[] guests = [GuestAsync(door, twin, 0, stop.Token), GuestAsync(door, twin, 1, stop.Token)];
         var random = new Random(seed);
-        int overlays = 0;
-        for (int i = 0; i < 12; i++)
+        var chain = new List<string> { "disk" };
+        var others = new List<string>();
+        for (int i = 0; i < 24; i++)
         {
-            string top = door.Node.NodeName;
-            if (random.Next(3) == 0)
-            {
-                await RunAsync(Snapshot(top, $"o{++overlays}"));
-            }
-            else if (random.Next(3) == 0)
-            {
-                string refusal = await RefusalAsync(() => RunAsync(Snapshot(top, $"x{i}"), new TransactionAction { Type = TransactionActionKind.Abort, Branch = new AbortWrapper { Data = new Abort() } }));
-                Assert.That(refusal, Does.Contain("Abort"), $"seed {seed}, step {i}");
-            }
-            else
-            {
-                await ReopenAsync(Options(top, random));
-            }
+            await EditAsync(random, i, chain, others, $"seed {seed}, step {i}");
+            Assert.That(ChainOf(door.Node), Is.EqualTo(chain.AsEnumerable().Reverse()), $"seed {seed}, step {i}");
         }
 
         await stop.CancelAsync();
@@ -78,8 +67,7 @@ public sealed class GraphEditTests
         byte[] content = new byte[SizeBytes];
         await door.ReadAsync(0, content);
         Assert.That(content.AsSpan().SequenceEqual(twin), $"seed {seed}");
-        Assert.That(door.Node.NodeName, Is.EqualTo(overlays == 0 ? "disk" : $"o{overlays}"));
-        Assert.That(_graph.Nodes.Where(n => n.NodeName.StartsWith('x')), Is.Empty);
+        Assert.That(_graph.Nodes.Where(n => n.NodeName.StartsWith('x')).Select(n => n.NodeName), Is.EquivalentTo(others));
         await DetachAsync(door);
     }
 
@@ -190,6 +178,71 @@ public sealed class GraphEditTests
         Assert.That(_graph.Get("disk").Bitmaps.List().Select(b => b.CountBytes), Is.EqualTo(persistent ? [65536L] : Array.Empty<long>()));
     }
 
+    /// <summary>One edit, refused or not, and what it does to the model: the names from the disk up to the guest, and the nodes beside them.</summary>
+    private async Task EditAsync(Random random, int step, List<string> chain, List<string> others, string where)
+    {
+        string top = chain[^1];
+        switch (random.Next(8))
+        {
+            case 0:
+                await RunAsync(Snapshot(top, $"o{step}"));
+                chain.Add($"o{step}");
+                break;
+            case 1:
+                string refusal = await RefusalAsync(() => RunAsync(Snapshot(top, $"o{step}"), new TransactionAction { Type = TransactionActionKind.Abort, Branch = new AbortWrapper { Data = new Abort() } }));
+                Assert.That(refusal, Does.Contain("Abort"), where);
+                break;
+            case 2 when _graph.Get(top).IsFilter:
+                await PointAsync(top, chain[^2]);
+                await DeleteAsync(top);
+                chain.RemoveAt(chain.Count - 1);
+                break;
+            case 2 or 3:
+                await AddAsync($"{{'driver': 'copy-on-read', 'node-name': 'f{step}', 'discard': 'unmap', 'file': '{top}'}}");
+                await PointAsync(top, $"f{step}");
+                chain.Add($"f{step}");
+                break;
+            case 4:
+                await AddAsync($"{{'driver': 'null-co', 'node-name': 'x{step}'}}");
+                others.Add($"x{step}");
+                break;
+            case 5:
+                Assert.That(await RefusalAsync(() => DeleteAsync(top)), Is.Not.Empty, where);
+                if (others.Count > 0)
+                {
+                    await DeleteAsync(others[0]);
+                    others.RemoveAt(0);
+                }
+
+                break;
+            case 6 when !_graph.Get(top).IsFilter:
+                await ResizeAsync(top, _graph.Get(top).SizeBytes + 65536);
+                break;
+            default:
+                await ReopenAsync(Options(chain.FindLast(name => !_graph.Get(name).IsFilter)!, random));
+                break;
+        }
+    }
+
+    private static List<string> ChainOf(BlockNode top)
+    {
+        var names = new List<string>();
+        for (BlockNode? node = top; node is not null; node = node.FindChild(BlockChildRole.CopyOnWrite | BlockChildRole.Filtered)?.Node)
+        {
+            names.Add(node.NodeName);
+        }
+
+        return names;
+    }
+
+    /// <summary>Gives the users of a node another one, as a re-pointed drive does.</summary>
+    private Task PointAsync(string from, string to) => _loop.RunAsync(async () =>
+    {
+        using GraphChange change = await _graph.ChangeAsync();
+        using DrainedSection section = await _graph.DrainAsync(_graph.Get(from), _graph.Get(to));
+        _graph.MoveParents(_graph.Get(from), _graph.Get(to), edge => edge.Parent is BlockBackend);
+    });
+
     private static byte[] Filled(int length, byte value)
     {
         byte[] bytes = new byte[length];
@@ -250,8 +303,10 @@ public sealed class GraphEditTests
     private Task ReopenAsync(params string[] options) =>
         _loop.RunAsync(async () => await _nodes.BlockdevReopenAsync(new BlockdevReopenArguments { Options = [.. options.Select(Parse)] }));
 
-    private Task ResizeAsync(long size) =>
-        _loop.RunAsync(async () => await _nodes.BlockResizeAsync(new BlockResizeArguments { NodeName = "disk", Size = size }));
+    private Task ResizeAsync(long size) => ResizeAsync("disk", size);
+
+    private Task ResizeAsync(string node, long size) =>
+        _loop.RunAsync(async () => await _nodes.BlockResizeAsync(new BlockResizeArguments { NodeName = node, Size = size }));
 
     private Task RunAsync(params TransactionAction[] actions) => _loop.RunAsync(async () =>
     {
