@@ -167,22 +167,31 @@ public sealed partial class BlockBackend : IBlockParent
 
     /// <summary>What a reader sees over the range's first run, the backing chain included.</summary>
     /// <exception cref="BlockIoException">Out of range (EIO), or the medium failed.</exception>
-    public async ValueTask<BlockStatus> MapAsync(long offset, long length)
+    public ValueTask<BlockStatus> MapAsync(long offset, long length)
     {
-        await EnterAsync().ConfigureAwait(false);
+        if (!TryEnter())
+        {
+            return MapLaterAsync(offset, length);
+        }
+
+        ValueTask<BlockStatus> map;
         try
         {
-            if (!IsInside(offset, length))
-            {
-                throw new BlockIoException(HasMedium ? Errno.EIO : Errno.ENOMEDIUM);
-            }
-
-            return await BlockStatusWalk.StatusAsync(Node, offset, length).ConfigureAwait(false);
+            map = MapInside(offset, length);
         }
-        finally
+        catch
         {
             Exit();
+            throw;
         }
+
+        if (!map.IsCompleted)
+        {
+            return ExitLaterAsync(map);
+        }
+
+        Exit();
+        return map;
     }
 
     /// <summary>Closes the door once more; a turn.</summary>
@@ -282,6 +291,36 @@ public sealed partial class BlockBackend : IBlockParent
         finally
         {
             Finish(kind, length, started, succeeded);
+        }
+    }
+
+    private ValueTask<BlockStatus> MapInside(long offset, long length) =>
+        IsInside(offset, length)
+            ? BlockStatusWalk.StatusAsync(Node, offset, length)
+            : throw new BlockIoException(HasMedium ? Errno.EIO : Errno.ENOMEDIUM);
+
+    private async ValueTask<BlockStatus> MapLaterAsync(long offset, long length)
+    {
+        await EnterLaterAsync().ConfigureAwait(false);
+        try
+        {
+            return await MapInside(offset, length).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
+    private async ValueTask<BlockStatus> ExitLaterAsync(ValueTask<BlockStatus> map)
+    {
+        try
+        {
+            return await map.ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
         }
     }
 
