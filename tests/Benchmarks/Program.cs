@@ -5,12 +5,19 @@ return args switch
 {
     ["side-by-side", .. var rest] => SideBySideProgram.Run(rest),
     ["micro", .. var rest] => RunMicro(rest),
+    ["--help"] => Help(),
     _ => Usage(),
 };
 
 static int RunMicro(string[] arguments)
 {
     BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(arguments);
+    return 0;
+}
+
+static int Help()
+{
+    SideBySideProgram.PrintHelp(Console.Out);
     return 0;
 }
 

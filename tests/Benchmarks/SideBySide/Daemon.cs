@@ -47,6 +47,14 @@ internal sealed class Daemon : IDisposable
         return double.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) / 1024;
     }
 
+    /// <summary>Opens a further session that has negotiated.</summary>
+    public QmpConnection Connect()
+    {
+        var session = new QmpConnection(ConnectWhenListening());
+        session.Command("qmp_capabilities");
+        return session;
+    }
+
     public void Dispose()
     {
         Qmp.Command("quit");

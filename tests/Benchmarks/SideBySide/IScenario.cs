@@ -26,6 +26,9 @@ internal interface IScenario
     /// <summary>The name for <c>--only</c>.</summary>
     string Name { get; }
 
+    /// <summary>What it measures, for <c>--help</c>.</summary>
+    string Description { get; }
+
     /// <summary>Makes what all runs share.</summary>
     void Prepare(WorkDirectory work)
     {

@@ -35,20 +35,32 @@ internal sealed class Report(int daemons)
 
     private static string Ratio(double a, double b, Better better)
     {
+        if (double.IsNaN(a) || double.IsNaN(b))
+        {
+            return "–";
+        }
+
         (double up, double down) = better == Better.More ? (b, a) : (a, b);
         return down == 0 ? "–" : $"{up / down:0.00}×";
     }
 
-    private static string Text(double value) => value >= 100 ? $"{value:0}" : value >= 1 ? $"{value:0.0}" : $"{value:0.000}";
+    private static string Text(double value) => double.IsNaN(value) ? "–" : value >= 100 ? $"{value:0}" : value >= 1 ? $"{value:0.0}" : $"{value:0.000}";
 
+    /// <summary>The median; NaN where a daemon has nothing to show.</summary>
     private static double Median(List<double> values)
     {
+        if (values.Count == 0)
+        {
+            return double.NaN;
+        }
+
         List<double> sorted = [.. values.Order()];
         int middle = sorted.Count / 2;
         return sorted.Count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
     }
 
-    private static double Best(List<double> values, Better better) => better == Better.More ? values.Max() : values.Min();
+    private static double Best(List<double> values, Better better) =>
+        values.Count == 0 ? double.NaN : better == Better.More ? values.Max() : values.Min();
 
     private sealed record Row(string Name, string Unit, Better Better, List<double>[] Values);
 }

@@ -16,6 +16,25 @@ internal static class SideBySideProgram
         new JobScenario(),
     ];
 
+    /// <summary>Says what can be measured.</summary>
+    public static void PrintHelp(TextWriter output)
+    {
+        output.WriteLine("""
+            scripts/bench [--rounds N] [--seconds S] [--only NAME,...]
+            Runs the same work against qemu-storage-daemon (A) and Monitor (B) in turn and prints one table of medians, bests and ratios
+            (above 1: Monitor is better). --rounds (3) is how often each is run, --seconds (1.5) how long one load lasts.
+
+            scripts/bench micro [BENCHMARKDOTNET OPTIONS]
+            Measures single parts in time and allocated bytes: --list flat names them, --filter '*Query*' picks.
+
+            Names for --only:
+            """);
+        foreach (IScenario scenario in s_scenarios)
+        {
+            output.WriteLine($"  {scenario.Name,-16} {scenario.Description}");
+        }
+    }
+
     public static int Run(string[] arguments)
     {
         if (BenchOptions.Parse(arguments) is not { } options)

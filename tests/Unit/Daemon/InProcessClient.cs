@@ -66,6 +66,15 @@ internal sealed class InProcessClient : QmpTransport
         }
     }
 
+    /// <summary>Forgets what has been sent.</summary>
+    public void DropOutput()
+    {
+        lock (_gate)
+        {
+            _output.SetLength(0);
+        }
+    }
+
     /// <summary>Waits for a whole message: of a command that awaits something.</summary>
     public string TakeMessage()
     {

@@ -19,6 +19,8 @@ internal sealed class BitmapCommandScenario : IScenario
 
     public string Name => "bitmap-commands";
 
+    public string Description => "bitmaps in number: adding, merging, storing and loading them";
+
     public void Run(BenchRun run, Record record)
     {
         AddOne(run, record, "1 GiB", 1L << 30);

@@ -11,6 +11,8 @@ internal sealed class BitmapWriteScenario : IScenario
 
     public string Name => "bitmaps";
 
+    public string Description => "what bitmaps and a mirror cost every write: none, 64, 1,000";
+
     public void Run(BenchRun run, Record record)
     {
         using var daemon = new Daemon(run, withNbd: true);

@@ -10,6 +10,8 @@ internal sealed class JobScenario : IScenario
 
     public string Name => "jobs";
 
+    public string Description => "mirror and full backup of 1 GiB";
+
     public void Prepare(WorkDirectory work)
     {
         string raw = work.Filled("filled.raw", SizeBytes);

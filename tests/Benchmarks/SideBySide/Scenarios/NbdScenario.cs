@@ -10,6 +10,8 @@ internal sealed class NbdScenario : IScenario
 
     public string Name => "nbd";
 
+    public string Description => "random 4 KiB reads and writes over NBD, on raw and on qcow2";
+
     public void Prepare(WorkDirectory work)
     {
         string raw = work.Filled("filled.raw", SizeBytes);

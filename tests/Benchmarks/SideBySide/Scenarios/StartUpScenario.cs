@@ -8,6 +8,8 @@ internal sealed class StartUpScenario : IScenario
 
     public string Name => "startup";
 
+    public string Description => "start to greeting, idle memory";
+
     public void Run(BenchRun run, Record record)
     {
         for (int i = 0; i < Starts; i++)
