@@ -42,7 +42,7 @@ public sealed class BackupJob : BlockJob
     public static BackupJob Prepare(JobManager manager, BackupOptions options)
     {
         BackupBitmap? bitmap = BackupBitmap.Check(options);
-        int clusterSize = BlockCopy.ClusterSizeFor(options.Target);
+        int clusterSize = BlockCopy.ClusterSizeFor(options.Target, options.Perf?.MinClusterSize ?? 0);
         Check(manager, options, clusterSize);
         bitmap?.CheckChangeable();
         if (options.Source.SizeBytes != options.Target.SizeBytes)
@@ -56,7 +56,11 @@ public sealed class BackupJob : BlockJob
             throw new QmpException($"Required max-chunk ({chunk}) is less than backup cluster size ({clusterSize})");
         }
 
-        var filter = new CopyBeforeWriteNode(JobFilter.Settings(options.FilterNodeName, options.Source));
+        var filter = new CopyBeforeWriteNode(JobFilter.Settings(options.FilterNodeName, options.Source))
+        {
+            FailsGuestWrites = options.FailsGuestWrites,
+            DiscardsSource = options.DiscardSource,
+        };
         JobFilter.Insert(manager.Graph, filter, options.Source, "file", "Could not replace node: ", options.Target);
         try
         {
@@ -192,6 +196,7 @@ public sealed class BackupJob : BlockJob
 
         _copy = new BlockCopy(SourceDoor.Root!, TargetDoor.Root!, _toCopy, Progress.Advance, _options.Perf?.MaxChunk ?? 0)
         {
+            DiscardsSource = _options.DiscardSource,
             SkipZeroes = _options.TargetIsZero,
             WriteFlags = _options.Compress ? BlockWriteFlags.Compressed : BlockWriteFlags.None,
             ZeroFlags = BlockWriteFlags.MayUnmap,

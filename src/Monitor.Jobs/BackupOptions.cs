@@ -30,6 +30,12 @@ public sealed record BackupOptions : BlockJobSettings
     /// <summary><c>x-perf</c>: limits of the copy.</summary>
     public BackupPerf? Perf { get; init; }
 
+    /// <summary>Whether what was copied is discarded in the source.</summary>
+    public bool DiscardSource { get; init; }
+
+    /// <summary>Whether a failed copy before a write fails that write; otherwise it fails the backup.</summary>
+    public bool FailsGuestWrites { get; init; }
+
     /// <summary>Whether the target is known to read as zeroes (just created): zero ranges are then left out.</summary>
     public bool TargetIsZero { get; init; }
 }

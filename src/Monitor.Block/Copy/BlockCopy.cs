@@ -1,5 +1,7 @@
+using System.Numerics;
 using Monitor.Block.Bitmaps;
 using Monitor.Block.Io;
+using Monitor.Qapi;
 
 namespace Monitor.Block.Copy;
 
@@ -17,6 +19,8 @@ public sealed class BlockCopy
 {
     /// <summary>The smallest cluster, and what is assumed of a target that has none.</summary>
     public const int DefaultClusterSize = 64 << 10;
+
+    private const ulong MaximumClusterSize = 64 << 20;
 
     /// <summary>Most bytes in one buffer: larger single writes to a new file were three times slower (measured).</summary>
     private const int MaximumChunk = 256 << 10;
@@ -71,8 +75,24 @@ public sealed class BlockCopy
     /// <summary>Flags of zero writes (unmap).</summary>
     public BlockWriteFlags ZeroFlags { get; init; }
 
-    /// <summary>The unit of copying for a target: its cluster size, at least 64 KiB.</summary>
-    public static int ClusterSizeFor(BlockNode target) => Math.Max(DefaultClusterSize, target.ClusterSizeBytes);
+    /// <summary>What was copied is discarded in the source: nobody needs it there any more.</summary>
+    public bool DiscardsSource { get; init; }
+
+    /// <summary>The unit of copying for a target: its cluster size, at least 64 KiB and what the client wants.</summary>
+    /// <param name="target">The target.</param>
+    /// <param name="minimumBytes">What the client wants; 0 for nothing.</param>
+    /// <exception cref="QmpException">It is no power of two, or too large.</exception>
+    public static int ClusterSizeFor(BlockNode target, ulong minimumBytes = 0)
+    {
+        if (minimumBytes != 0 && !BitOperations.IsPow2(minimumBytes))
+        {
+            throw new QmpException("min-cluster-size needs to be a power of 2");
+        }
+
+        return minimumBytes > MaximumClusterSize
+            ? throw new QmpException($"min-cluster-size too large: {minimumBytes} > {MaximumClusterSize}")
+            : Math.Max(Math.Max(DefaultClusterSize, target.ClusterSizeBytes), (int)minimumBytes);
+    }
 
     /// <summary>Bytes still to be copied, those being copied not counted.</summary>
     public long CountDirtyBytes() => _bitmaps.CountDirtyBytes(_dirty);
@@ -251,6 +271,7 @@ public sealed class BlockCopy
         CopyOutcome outcome = await CopyRunsAsync(offset, offset + length).ConfigureAwait(false);
         if (outcome.Succeeded)
         {
+            await DiscardSourceAsync(offset, length).ConfigureAwait(false);
             _copied?.Invoke(length);
         }
         else
@@ -259,6 +280,24 @@ public sealed class BlockCopy
         }
 
         return outcome;
+    }
+
+    /// <summary>Gives the copied range back, still claimed: a guest's write to it comes after. No more than a hint.</summary>
+    private async ValueTask DiscardSourceAsync(long offset, long length)
+    {
+        if (!DiscardsSource)
+        {
+            return;
+        }
+
+        try
+        {
+            await _source.Node.DiscardAsync(offset, length).ConfigureAwait(false);
+        }
+        catch (BlockIoException)
+        {
+            // It costs space and nothing else.
+        }
     }
 
     /// <summary>Copies run by run of the allocation map, every run in whole units: a unit that is data in part is copied as data.</summary>

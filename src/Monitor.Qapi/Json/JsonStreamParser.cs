@@ -71,7 +71,7 @@ public sealed class JsonStreamParser
                 StartValue();
             }
 
-            if (IsTokenTooLong(lexeme, ref position))
+            if (Tape.TextLength + position > MaximumTextBytes && IsTokenTooLong(lexeme, ref position))
             {
                 error = SizeError;
                 return true;

@@ -63,6 +63,8 @@ internal abstract class BackupAction(JobManager jobs, BlockdevBackup arguments, 
             AutoDismiss = Arguments.AutoDismiss ?? true,
             FilterNodeName = Arguments.FilterNodeName,
             Perf = Arguments.XPerf,
+            DiscardSource = Arguments.DiscardSource ?? false,
+            FailsGuestWrites = Arguments.OnCbwError == OnCbwError.BreakGuestWrite,
             TargetIsZero = TargetIsZero,
             Transaction = group,
         });

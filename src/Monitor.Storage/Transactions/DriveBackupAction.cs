@@ -54,6 +54,8 @@ internal sealed class DriveBackupAction(JobManager jobs, DriveBackup drive, JobT
         AutoDismiss = drive.AutoDismiss,
         FilterNodeName = drive.FilterNodeName,
         XPerf = drive.XPerf,
+        DiscardSource = drive.DiscardSource,
+        OnCbwError = drive.OnCbwError,
         Target = drive.Target,
     };
 }

@@ -91,6 +91,44 @@ public sealed class BackupJobTests
     }
 
     [Test]
+    public async Task With_break_guest_write_a_failed_copy_fails_the_write_and_the_backup_goes_on()
+    {
+        byte[] before = [.. _room.Source.Bytes];
+        BackupJob job = await _room.BackupAsync(_room.BackupOptions with { Sync = MirrorSyncMode.None, FailsGuestWrites = true });
+        _room.Target.Fail = (_, _, _) => Errno.ENOSPC;
+        BlockIoException? failure = await Assert.ThrowsAsync<BlockIoException>(async () => await _room.Guest.WriteAsync(0, new byte[] { 1, 2, 3 }));
+        Assert.That(failure!.Errno, Is.EqualTo(Errno.ENOSPC));
+        Assert.That(_room.Source.Bytes.AsSpan().SequenceEqual(before), Is.True);
+        _room.Target.Fail = (_, _, _) => 0;
+        await _room.Guest.WriteAsync(0, new byte[] { 1, 2, 3 });
+        Assert.That(_room.Target.Bytes.AsSpan(0, Cluster).SequenceEqual(before.AsSpan(0, Cluster)), Is.True);
+        await _room.TurnAsync(() => job.CancelAsync(force: false));
+        await job.Gone;
+    }
+
+    [Test]
+    public async Task What_was_copied_is_discarded_in_the_source_when_asked_for()
+    {
+        byte[] before = [.. _room.Source.Bytes];
+        BackupJob job = await _room.BackupAsync(_room.BackupOptions with { DiscardSource = true });
+        await job.Gone;
+        Assert.That(_room.Target.Bytes.AsSpan().SequenceEqual(before), Is.True);
+        Assert.That(_room.Source.Bytes.AsSpan().ContainsAnyExcept((byte)0), Is.False);
+    }
+
+    [Test]
+    public async Task A_larger_cluster_size_copies_more_before_a_write()
+    {
+        BackupJob job = await _room.BackupAsync(
+            _room.BackupOptions with { Sync = MirrorSyncMode.None, Perf = new BackupPerf { MinClusterSize = 4 * Cluster } });
+        byte[] before = [.. _room.Source.Bytes];
+        await _room.Guest.WriteAsync(0, new byte[] { 1, 2, 3 });
+        Assert.That(_room.Target.Bytes.AsSpan(0, 4 * Cluster).SequenceEqual(before.AsSpan(0, 4 * Cluster)), Is.True);
+        await _room.TurnAsync(() => job.CancelAsync(force: false));
+        await job.Gone;
+    }
+
+    [Test]
     public async Task A_copy_for_the_last_dirty_cluster_that_fails_late_still_fails_the_backup()
     {
         DirtyBitmap bitmap = Bitmap();
@@ -276,6 +314,8 @@ public sealed class BackupJobTests
             (options with { Perf = new BackupPerf { MaxWorkers = 3_000_000_000 } }, "max-workers must be between 1 and 2147483647"),
             (options with { Perf = new BackupPerf { MaxChunk = -1 } }, "max-chunk must be zero (which means no limit) or positive"),
             (options with { Perf = new BackupPerf { MaxChunk = 100 } }, "Required max-chunk (100) is less than backup cluster size (65536)"),
+            (options with { Perf = new BackupPerf { MinClusterSize = 100_000 } }, "min-cluster-size needs to be a power of 2"),
+            (options with { Perf = new BackupPerf { MinClusterSize = 1UL << 40 } }, "min-cluster-size too large: 1099511627776 > 67108864"),
             (options with { Target = _room.Source }, "Source and target cannot be the same"),
             (options with { FilterNodeName = "src" }, "Could not create node: Duplicate nodes with node-name='src'"),
             (options with { SpeedBytesPerSecond = -1 }, "Parameter 'speed' expects a non-negative value"),

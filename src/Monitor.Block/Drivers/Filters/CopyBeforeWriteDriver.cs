@@ -21,6 +21,7 @@ internal sealed class CopyBeforeWriteDriver : IBlockDriver
         {
             Bitmap = cbw.Bitmap is { } bitmap ? Find(graph, bitmap) : null,
             FailsGuestWrites = cbw.OnCbwError != OnCbwError.BreakSnapshot,
+            MinimumClusterBytes = cbw.MinClusterSize ?? 0,
             Timeout = TimeSpan.FromSeconds(cbw.CbwTimeout ?? 0),
             Time = graph.Time,
         });

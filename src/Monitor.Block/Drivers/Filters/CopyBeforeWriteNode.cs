@@ -23,13 +23,23 @@ public sealed class CopyBeforeWriteNode : FilterNode
     /// <param name="settings">The options every node has.</param>
     /// <param name="options">How it copies; <see langword="null"/> for the filter of a backup, which does nothing before <see cref="Copy"/> is set.</param>
     public CopyBeforeWriteNode(BlockNodeSettings settings, CopyBeforeWriteOptions? options = null)
-        : base(settings) => _options = options;
+        : base(settings)
+    {
+        _options = options;
+        FailsGuestWrites = options is { FailsGuestWrites: true };
+    }
 
     /// <inheritdoc/>
     public override string DriverName => "copy-before-write";
 
     /// <summary>The copier; <see langword="null"/> before the instant that is kept.</summary>
     public BlockCopy? Copy { get; set; }
+
+    /// <summary>A copy that fails makes the guest's write fail; otherwise the write goes on and what was kept is lost.</summary>
+    public bool FailsGuestWrites { get; init; }
+
+    /// <summary>What was copied is discarded below: the node writes there itself, and lets others.</summary>
+    public bool DiscardsSource { get; init; }
 
     /// <summary>Told once that a copy failed, which breaks what was kept and not the write.</summary>
     public Action<CopyOutcome>? Broken { get; set; }
@@ -50,6 +60,11 @@ public sealed class CopyBeforeWriteNode : FilterNode
         if (Parents.Count == 0)
         {
             return (BlockPermission.None, BlockPermission.All);
+        }
+
+        if (DiscardsSource)
+        {
+            return (used | BlockPermission.ConsistentRead | BlockPermission.Write, shared & ~BlockPermission.Resize);
         }
 
         return ((used & BlockPermission.Write) != 0 ? used | BlockPermission.ConsistentRead : used,
@@ -178,7 +193,7 @@ public sealed class CopyBeforeWriteNode : FilterNode
 
     private void KeepFromNowOn(DirtyBitmap? only)
     {
-        uint unit = (uint)BlockCopy.ClusterSizeFor(Target!.Node);
+        uint unit = (uint)BlockCopy.ClusterSizeFor(Target!.Node, _options!.MinimumClusterBytes);
         _toCopy = Bitmaps.AddAnonymous(unit, dirty: only is null, disabled: true);
         _accessible = Bitmaps.AddAnonymous(unit, dirty: only is null, disabled: true);
         if (only is not null)
@@ -266,7 +281,7 @@ public sealed class CopyBeforeWriteNode : FilterNode
             return;
         }
 
-        if (_options is { FailsGuestWrites: true })
+        if (FailsGuestWrites)
         {
             throw new BlockIoException(outcome.Errno);
         }

@@ -11,6 +11,9 @@ public sealed record CopyBeforeWriteOptions
     /// <summary>A copy that fails makes the guest's write fail; otherwise the write goes on and what was kept is lost.</summary>
     public bool FailsGuestWrites { get; init; } = true;
 
+    /// <summary>Bytes that are copied at once at least; a power of two, or 0.</summary>
+    public ulong MinimumClusterBytes { get; init; }
+
     /// <summary>After which time a copy counts as failed; zero for never.</summary>
     public TimeSpan Timeout { get; init; }
 

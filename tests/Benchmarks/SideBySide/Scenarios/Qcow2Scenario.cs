@@ -19,6 +19,8 @@ internal sealed class Qcow2Scenario : IScenario
 
     public string Name => "qcow2";
 
+    public string Description => "qcow2 beyond random access: two clients, scattered writes, the map and memory of large images";
+
     public void Prepare(WorkDirectory work)
     {
         string raw = work.Filled("filled.raw", FilledBytes);
