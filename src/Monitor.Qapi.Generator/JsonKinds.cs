@@ -5,8 +5,11 @@ namespace Monitor.Qapi.Generator;
 /// <summary>The JSON kind that tells the alternatives of an alternate apart; the words are the members of <c>QmpValueKind</c>.</summary>
 internal static class JsonKinds
 {
-    /// <summary>The kind of a value of <paramref name="type"/>.</summary>
-    public static string Of(SchemaType type) => type switch
+    /// <summary>The kind of an alternative's values.</summary>
+    public static string Of(Schema schema, AlternateType alternate, Member member) =>
+        member.Type.IsList ? "List" : Of(schema.Resolve(member.Type.Name, alternate.Name));
+
+    private static string Of(SchemaType type) => type switch
     {
         StructType or UnionType => "Dict",
         EnumType => "String",

@@ -45,7 +45,7 @@ internal static class SchemaChecker
                 CheckBranches(schema, union, where);
                 break;
             case AlternateType alternate:
-                CheckUnique(alternate.Alternatives.Select(member => JsonKinds.Of(schema.Resolve(member.Type.Name, where))), where);
+                CheckUnique(alternate.Alternatives.Select(member => JsonKinds.Of(schema, alternate, member)), where);
                 break;
         }
     }

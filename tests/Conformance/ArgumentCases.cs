@@ -4,7 +4,7 @@ namespace Conformance;
 
 /// <summary>Makes, from two introspected schemas, arguments that both daemons must refuse before any command runs.</summary>
 /// <remarks>
-/// For every position in a command's arguments that both schemas know: each JSON kind and some numbers beyond the limits; each member
+/// For every position in a command's arguments that both schemas know as the same sort of type: each JSON kind and some numbers beyond the limits; each member
 /// left out that both demand; a member too many. The rest of the arguments is minimal and valid. Every case also has the member
 /// <c>x-unexpected</c> at the top, so a value that is accepted is still refused for that. A type is walked where it is met first;
 /// elsewhere only its kind is tried. Example, for <c>job-pause</c>: <c>{"id": 1, "x-unexpected": 1}</c>, <c>{"x-unexpected": 1}</c>.
@@ -69,16 +69,16 @@ internal sealed class ArgumentCases
     /// <param name="put">Puts a value there and adds the case.</param>
     private void Visit(string our, string their, Action<JsonNode> put)
     {
-        foreach (string value in s_values)
-        {
-            put(JsonNode.Parse(value)!);
-        }
-
         JsonObject type = _ours[our];
         JsonObject theirType = _theirs[their];
         if ((string?)type["meta-type"] != (string?)theirType["meta-type"])
         {
             return;
+        }
+
+        foreach (string value in s_values)
+        {
+            put(JsonNode.Parse(value)!);
         }
 
         switch ((string?)type["meta-type"])

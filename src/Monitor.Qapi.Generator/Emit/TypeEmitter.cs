@@ -190,7 +190,7 @@ internal sealed class TypeEmitter(Schema schema, Reachability reachability)
             code.Open($"public static {alternate.Name} Read(QmpInputVisitor visitor, string? name) => visitor.PeekKind(name) switch");
             foreach (Member member in alternate.Alternatives)
             {
-                string kind = JsonKinds.Of(schema.Resolve(member.Type.Name, alternate.Name));
+                string kind = JsonKinds.Of(schema, alternate, member);
                 string value = $"{Names.Pascal(member.Name)} = {_syntax.Read(member.Type, "name")}";
                 code.Line($"QmpValueKind.{kind} => new {alternate.Name} {{ {value} }},");
             }

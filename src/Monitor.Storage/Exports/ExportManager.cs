@@ -206,9 +206,27 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
             throw new QmpException("Cannot export read-only node as writable");
         }
 
-        if (options.Iothread is { } iothread && !objects.HasIothread(iothread))
+        CheckIothreads(options);
+    }
+
+    private void CheckIothreads(BlockExportOptions options)
+    {
+        if (options.Iothread is not { } iothread)
         {
-            throw new QmpException($"iothread \"{iothread}\" not found");
+            return;
+        }
+
+        if (iothread.Multi is not null && options.FixedIothread == true)
+        {
+            throw new QmpException("Cannot use fixed-iothread for a multi-threaded export");
+        }
+
+        foreach (string id in iothread.Multi ?? [iothread.Single!])
+        {
+            if (!objects.HasIothread(id))
+            {
+                throw new QmpException($"iothread \"{id}\" not found");
+            }
         }
     }
 
