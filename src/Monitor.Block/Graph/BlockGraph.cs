@@ -15,6 +15,9 @@ public sealed partial class BlockGraph
     private readonly Dictionary<string, BlockNode> _nodes = [];
     private readonly List<BlockNode> _order = [];
     private readonly HashSet<string> _reserved = [];
+
+    /// <summary>Nodes that are out of the graph and not yet closed: their files are still locked.</summary>
+    private readonly Dictionary<BlockNode, Task> _closing = [];
     private readonly GraphGate _gate = new();
 
     /// <summary>Makes an empty graph.</summary>
@@ -252,22 +255,28 @@ public sealed partial class BlockGraph
     }
 
     /// <summary>Closes a node that nobody uses: no parent and not the client's. Its children follow.</summary>
-    /// <returns>Completes when all of them have been closed.</returns>
-    public async ValueTask ReleaseAsync(BlockNode node)
+    /// <returns>Completes when all of them have been closed, also if somebody else has begun it.</returns>
+    public ValueTask ReleaseAsync(BlockNode node)
     {
         AssertTurn();
+        if (_closing.TryGetValue(node, out Task? closing))
+        {
+            return new ValueTask(closing);
+        }
+
         if (node.IsMonitorOwned || node.Parents.Count > 0 || !_nodes.Remove(node.NodeName))
         {
-            return;
+            return default;
         }
 
         _order.Remove(node);
-        _reserved.Add(node.NodeName);
-        node.OnReleased();
-        await BlockThreads.RunAsync(node.CloseAsync);
-        _reserved.Remove(node.NodeName);
-        DaemonLog.Info("Block", $"node {node.NodeName} removed");
-        await ReleaseChildrenAsync(node);
+        closing = CloseAsync(node);
+        if (!closing.IsCompleted)
+        {
+            _closing.Add(node, closing);
+        }
+
+        return new ValueTask(closing);
     }
 
     /// <summary>Ends the client's hold on a node; it is closed if nobody else wants it.</summary>
@@ -353,6 +362,23 @@ public sealed partial class BlockGraph
     {
         AssertTurn();
         _reserved.Remove(nodeName);
+    }
+
+    private async Task CloseAsync(BlockNode node)
+    {
+        try
+        {
+            _reserved.Add(node.NodeName);
+            node.OnReleased();
+            await BlockThreads.RunAsync(node.CloseAsync);
+            _reserved.Remove(node.NodeName);
+            DaemonLog.Info("Block", $"node {node.NodeName} removed");
+            await ReleaseChildrenAsync(node);
+        }
+        finally
+        {
+            _closing.Remove(node);
+        }
     }
 
     private static void CollectDoors(BlockNode node, HashSet<BlockNode> seen, List<BlockBackend> doors)

@@ -36,6 +36,9 @@ internal sealed class GatedNode : BlockNode
     /// <summary>Asked at each look at the map: an errno to fail with, or 0.</summary>
     public Func<long, int> FailMap { get; set; } = _ => 0;
 
+    /// <summary>What closing waits for.</summary>
+    public Task Closing { get; set; } = Task.CompletedTask;
+
     /// <summary>Lets requests complete later, on other threads.</summary>
     public bool IsAsynchronous { get; set; }
 
@@ -68,6 +71,8 @@ internal sealed class GatedNode : BlockNode
             return [.. Bytes];
         }
     }
+
+    public override ValueTask CloseAsync() => new(Closing);
 
     public override ValueTask OpenAsync() => default;
 

@@ -174,6 +174,7 @@ public sealed class Qcow2FuzzTests
         {
             Qcow2Node node = await TestImage.OpenAsync(new StorageNode(StorageContent.From(image), readOnly: readOnly), readOnly: readOnly);
             await (readOnly ? LookAsync(node) : UseAsync(node));
+            await TolerateAsync(() => node.CloseAsync());
         }
         catch (Exception e) when (e is QmpException or BlockIoException)
         {
