@@ -5,7 +5,7 @@ namespace Monitor.Qapi.Generator;
 /// <summary>Turns the wire's names into C# names, by rule and without exceptions.</summary>
 internal static class Names
 {
-    private static readonly HashSet<string> _keywords =
+    private static readonly HashSet<string> s_keywords =
     [
         "abstract", "as", "base", "bool", "break", "case", "checked", "class", "continue", "default", "do", "else", "event", "explicit",
         "extern", "false", "finally", "fixed", "for", "goto", "if", "implicit", "in", "interface", "internal", "is", "lock", "long",
@@ -40,6 +40,6 @@ internal static class Names
     {
         string pascal = Pascal(wire);
         string camel = char.ToLowerInvariant(pascal[0]) + pascal[1..];
-        return _keywords.Contains(camel) ? "@" + camel : camel;
+        return s_keywords.Contains(camel) ? "@" + camel : camel;
     }
 }

@@ -7,10 +7,10 @@ namespace Monitor.Qapi.Generator;
 /// <remarks>Checks the form of each entry (keys, docs); <see cref="SchemaChecker"/> checks what entries say of each other.</remarks>
 internal sealed class SchemaReader
 {
-    private static readonly JsonDocumentOptions _options = new() { CommentHandling = JsonCommentHandling.Skip };
+    private static readonly JsonDocumentOptions s_options = new() { CommentHandling = JsonCommentHandling.Skip };
 
     /// <summary>The modules, in the order in which introspection lists them.</summary>
-    private static readonly string[] _modules =
+    private static readonly string[] s_modules =
     [
         "common", "error", "control", "introspect", "sockets", "block-node", "block-driver", "bitmap", "job", "block-job", "export",
         "transaction", "char", "crypto", "misc", "descriptor", "machine", "block", "qdev", "hmp",
@@ -36,7 +36,7 @@ internal sealed class SchemaReader
     public static Schema ReadDirectory(string directory, bool withPlanned = false)
     {
         var schema = new Schema();
-        foreach (string module in _modules)
+        foreach (string module in s_modules)
         {
             string path = Path.Combine(directory, module + ".json");
             if (!File.Exists(path))
@@ -50,7 +50,7 @@ internal sealed class SchemaReader
         foreach (string path in Directory.EnumerateFiles(directory, "*.json"))
         {
             string module = Path.GetFileNameWithoutExtension(path);
-            if (!_modules.Contains(module))
+            if (!s_modules.Contains(module))
             {
                 throw new SchemaException(module + ".json", "not in the generator's list of modules");
             }
@@ -64,7 +64,7 @@ internal sealed class SchemaReader
     {
         try
         {
-            using var document = JsonDocument.Parse(json, _options);
+            using var document = JsonDocument.Parse(json, s_options);
             var reader = new SchemaReader(schema, module, withPlanned);
             foreach (JsonElement entry in document.RootElement.EnumerateArray())
             {

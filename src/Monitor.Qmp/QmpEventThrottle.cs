@@ -8,7 +8,7 @@ namespace Monitor.Qmp;
 /// <param name="send">Sends an event that was held back.</param>
 internal sealed class QmpEventThrottle(TimeProvider time, Action<byte[]> send)
 {
-    private static readonly TimeSpan _interval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(1);
 
     private readonly Dictionary<string, HeldEvent> _held = [];
 
@@ -33,7 +33,7 @@ internal sealed class QmpEventThrottle(TimeProvider time, Action<byte[]> send)
 
             held = new HeldEvent();
             _held.Add(key, held);
-            held.Timer = time.CreateTimer(_ => Release(key, held), null, _interval, _interval);
+            held.Timer = time.CreateTimer(_ => Release(key, held), null, s_interval, s_interval);
             return true;
         }
     }

@@ -6,11 +6,11 @@ namespace Monitor.Qmp;
 /// <remarks>Owned by one session; reused for the next request unless its command did not complete in its first turn.</remarks>
 internal sealed class QmpRequest
 {
-    private static readonly JsonTape _noArguments = JsonStreamParser.Parse("{}"u8);
+    private static readonly JsonTape s_noArguments = JsonStreamParser.Parse("{}"u8);
 
     private readonly QmpSession _session;
 
-    private readonly QmpInputVisitor _arguments = new(_noArguments);
+    private readonly QmpInputVisitor _arguments = new(s_noArguments);
 
     private int _command;
 
@@ -83,7 +83,7 @@ internal sealed class QmpRequest
     public QmpInputVisitor OpenArguments()
     {
         bool isGiven = _argumentsToken > 0;
-        _arguments.Reset(isGiven ? Tape : _noArguments, isGiven ? _argumentsToken : 0);
+        _arguments.Reset(isGiven ? Tape : s_noArguments, isGiven ? _argumentsToken : 0);
         return _arguments;
     }
 

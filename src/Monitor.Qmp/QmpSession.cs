@@ -19,7 +19,7 @@ internal sealed class QmpSession : IMonitorSession, IQmpSessionInfo
 
     private const int ReceiveBytes = 64 << 10;
 
-    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
 
     private readonly QmpTransport _transport;
 
@@ -101,7 +101,7 @@ internal sealed class QmpSession : IMonitorSession, IQmpSessionInfo
         }
 
         _events.Remove(_output);
-        _output.Close(_patience);
+        _output.Close(s_patience);
         _transport.Dispose();
         CloseDescriptors();
         DaemonLog.Info("Qmp", $"{_name} closed: {(_output.IsOverrun ? "too much output unread" : _endReason ?? "client left")}");
@@ -345,7 +345,7 @@ internal sealed class QmpSession : IMonitorSession, IQmpSessionInfo
             bool isInTime = true;
             while (_isBusy && isInTime)
             {
-                isInTime = Gate.Wait(_gate, _endReason is null ? Timeout.InfiniteTimeSpan : _patience);
+                isInTime = Gate.Wait(_gate, _endReason is null ? Timeout.InfiniteTimeSpan : s_patience);
             }
         }
     }

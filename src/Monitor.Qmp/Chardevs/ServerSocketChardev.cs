@@ -6,7 +6,7 @@ namespace Monitor.Qmp;
 /// <summary>A device that listens: every client that connects is a connection of its own, several at once.</summary>
 internal sealed class ServerSocketChardev : Chardev
 {
-    private static readonly TimeSpan _retryInterval = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan s_retryInterval = TimeSpan.FromMilliseconds(100);
 
     private readonly IReadOnlyList<Socket> _sockets;
 
@@ -114,7 +114,7 @@ internal sealed class ServerSocketChardev : Chardev
                 if (!_isClosed)
                 {
                     DaemonLog.Warn("Qmp", $"chardev '{Id}' cannot accept: {e.Message}");
-                    Thread.Sleep(_retryInterval);
+                    Thread.Sleep(s_retryInterval);
                 }
             }
         }

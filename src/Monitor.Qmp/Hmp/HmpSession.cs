@@ -9,7 +9,7 @@ internal sealed class HmpSession : IMonitorSession
 {
     private const int ReceiveBytes = 4096;
 
-    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(2);
 
     private readonly QmpTransport _transport;
 
@@ -53,7 +53,7 @@ internal sealed class HmpSession : IMonitorSession
             DaemonLog.Error("Qmp", $"{_name}: {e}");
         }
 
-        _output.Close(_patience);
+        _output.Close(s_patience);
         _transport.Dispose();
         DaemonLog.Info("Qmp", $"{_name} closed");
     }

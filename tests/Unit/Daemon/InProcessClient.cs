@@ -7,7 +7,7 @@ namespace Unit.Daemon;
 /// <remarks>A chunk is dealt with when the session asks for the next one; what that cost the session's thread in allocations is counted.</remarks>
 internal sealed class InProcessClient : QmpTransport
 {
-    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
 
     private readonly SemaphoreSlim _given = new(0);
     private readonly SemaphoreSlim _asked = new(0);
@@ -49,7 +49,7 @@ internal sealed class InProcessClient : QmpTransport
     /// <summary>Waits until the session asks for bytes or has ended.</summary>
     public void WaitUntilIdle()
     {
-        if (!_asked.Wait(_patience))
+        if (!_asked.Wait(s_patience))
         {
             throw new TimeoutException("the session hangs");
         }
@@ -82,7 +82,7 @@ internal sealed class InProcessClient : QmpTransport
         {
             while (_output.Length == 0)
             {
-                if (!System.Threading.Monitor.Wait(_gate, _patience))
+                if (!System.Threading.Monitor.Wait(_gate, s_patience))
                 {
                     throw new TimeoutException("no message came");
                 }

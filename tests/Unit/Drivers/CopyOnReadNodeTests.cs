@@ -122,7 +122,10 @@ public sealed class CopyOnReadNodeTests(int clusterBytes, bool extended) : Layer
         Graph.Attach(_image, medium, "file", BlockChildRole.Image);
         await Qcow2Image.CreateAsync(medium, new BlockdevCreateOptionsQcow2
         {
-            File = null!, Size = SizeBytes, ClusterSize = (ulong)clusterBytes, ExtendedL2 = extended,
+            File = null!,
+            Size = SizeBytes,
+            ClusterSize = (ulong)clusterBytes,
+            ExtendedL2 = extended,
         });
         await _image.OpenAsync();
         Graph.Attach(_image, _base, "backing", BlockChildRole.CopyOnWrite);

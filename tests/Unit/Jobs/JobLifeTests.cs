@@ -174,7 +174,7 @@ public sealed class JobLifeTests
     public void An_unknown_job_is_reported_as_each_family_of_commands_does()
     {
         Assert.That(_room.Refusal(() => _room.Jobs.Get("x")), Is.EqualTo("Job not found"));
-        QmpException e = Assert.Throws<QmpException>(() => _room.Jobs.GetBlockJob("x"));
+        QmpException e = Assert.Throws<QmpException>(() => _room.Jobs.GetBlockJob("x"))!;
         Assert.That((e.ErrorClass, e.Message), Is.EqualTo((QmpErrorClass.DeviceNotActive, "Block job 'x' not found")));
     }
 

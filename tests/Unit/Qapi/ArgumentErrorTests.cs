@@ -8,7 +8,7 @@ namespace Unit.Qapi;
 /// <summary>The generated readers' errors; the expected texts are those of qemu-storage-daemon 7.2.</summary>
 public sealed class ArgumentErrorTests
 {
-    private static readonly QmpCommandTable _table = MakeTable();
+    private static readonly QmpCommandTable s_table = MakeTable();
 
     [TestCase("blockdev-add", """{"driver":"nodrv"}""", "Parameter 'driver' does not accept value 'nodrv'")]
     [TestCase("blockdev-add", "{}", "Parameter 'driver' is missing")]
@@ -35,7 +35,7 @@ public sealed class ArgumentErrorTests
     [TestCase("query-commands", """{"x":1}""", "Parameter 'x' is unexpected")]
     public async Task A_wrong_argument_is_named_before_the_command_is_called(string command, string arguments, string description)
     {
-        Assert.That(_table.TryGet(Encoding.UTF8.GetBytes(command), out QmpCommand? found), Is.True);
+        Assert.That(s_table.TryGet(Encoding.UTF8.GetBytes(command), out QmpCommand? found), Is.True);
         QmpException? error = await Assert.ThrowsAsync<QmpException>(async () => await found!.Handler(QmpInputVisitor.Parse(arguments), new NoReply()));
         Assert.That(error!.Message, Is.EqualTo(description));
         Assert.That(error.ErrorClass, Is.EqualTo(QmpErrorClass.GenericError));

@@ -7,13 +7,13 @@ namespace Unit.Qapi;
 
 public sealed class CommandHandlerTests
 {
-    private static readonly VersionInfo _version = new() { Qemu = new VersionTriple { Major = 7, Minor = 2, Micro = 22 }, Package = "p" };
+    private static readonly VersionInfo s_version = new() { Qemu = new VersionTriple { Major = 7, Minor = 2, Micro = 22 }, Package = "p" };
 
     [Test]
     public void A_result_that_is_there_at_once_is_written_before_the_handler_returns()
     {
         var reply = new TextReply();
-        Task run = Run("query-version", new ControlCommands(ValueTask.FromResult(_version)), reply).AsTask();
+        Task run = Run("query-version", new ControlCommands(ValueTask.FromResult(s_version)), reply).AsTask();
         Assert.That(run.IsCompletedSuccessfully, Is.True);
         Assert.That(reply.Text, Is.EqualTo("""{"qemu": {"major": 7, "minor": 2, "micro": 22}, "package": "p"}"""));
     }
@@ -25,7 +25,7 @@ public sealed class CommandHandlerTests
         var reply = new TextReply();
         Task run = Run("query-version", new ControlCommands(new ValueTask<VersionInfo>(later.Task)), reply).AsTask();
         Assert.That(reply.Text, Is.Empty);
-        later.SetResult(_version);
+        later.SetResult(s_version);
         await run;
         Assert.That(reply.Text, Does.StartWith("""{"qemu":"""));
     }
@@ -34,7 +34,7 @@ public sealed class CommandHandlerTests
     public async Task A_command_without_result_writes_nothing()
     {
         var reply = new TextReply();
-        var commands = new ControlCommands(ValueTask.FromResult(_version));
+        var commands = new ControlCommands(ValueTask.FromResult(s_version));
         await Run("quit", commands, reply);
         Assert.That(commands.HasQuit, Is.True);
         Assert.That(reply.Text, Is.Empty);

@@ -7,7 +7,7 @@ namespace Unit.Qapi;
 
 public sealed class IntrospectionTests
 {
-    private static readonly string[] _references = ["arg-type", "ret-type", "element-type", "type"];
+    private static readonly string[] s_references = ["arg-type", "ret-type", "element-type", "type"];
 
     [Test]
     public void Every_type_that_the_schema_answer_refers_to_is_in_it_once()
@@ -30,7 +30,7 @@ public sealed class IntrospectionTests
     {
         JsonValueKind.Array => element.EnumerateArray().SelectMany(References),
         JsonValueKind.Object => element.EnumerateObject().SelectMany(property =>
-            _references.Contains(property.Name) && property.Value.ValueKind == JsonValueKind.String
+            s_references.Contains(property.Name) && property.Value.ValueKind == JsonValueKind.String
                 ? [property.Value.GetString()!]
                 : References(property.Value)),
         _ => [],
