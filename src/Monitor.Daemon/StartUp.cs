@@ -12,7 +12,8 @@ namespace Monitor.Daemon;
 /// <param name="isBackground">Whether the daemon goes to the background when all options are carried out.</param>
 internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
 {
-    private int _monitors;
+    /// <summary>Monitors that wait for the end of the options, with the option that asked for each.</summary>
+    private readonly List<(string Spelling, Action Serve)> _monitors = [];
 
     /// <summary>The path that <c>--pidfile</c> gave, if any.</summary>
     public string? PidFilePath { get; private set; }
@@ -28,7 +29,8 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
             .Concat(options.Skip(last + 1));
     }
 
-    /// <summary>Does what is left when all options were carried out.</summary>
+    /// <summary>Does what is left when all options were carried out: monitors are served from now on, so that no client ever sees half of what
+    /// the options make.</summary>
     /// <exception cref="CommandLineException">It cannot be done.</exception>
     public void Finish()
     {
@@ -40,6 +42,8 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         {
             throw new CommandLineException(e.Message);
         }
+
+        _monitors.ForEach(Serve);
     }
 
     /// <summary>Carries out one option.</summary>
@@ -53,7 +57,7 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
 
         try
         {
-            daemon.Loop.RunAsync(async () => await ApplyAsync(option.Name, option.Value)).GetAwaiter().GetResult();
+            daemon.Loop.RunAsync(async () => await ApplyAsync(option)).GetAwaiter().GetResult();
         }
         catch (QmpException e)
         {
@@ -61,9 +65,22 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         }
     }
 
-    private ValueTask ApplyAsync(OptionName name, string value)
+    private static void Serve((string Spelling, Action Serve) monitor)
     {
-        switch (name)
+        try
+        {
+            monitor.Serve();
+        }
+        catch (QmpException e)
+        {
+            throw new CommandLineException($"{monitor.Spelling}: {e.Message}");
+        }
+    }
+
+    private ValueTask ApplyAsync(CommandLineOption option)
+    {
+        string value = option.Value;
+        switch (option.Name)
         {
             case OptionName.Blockdev:
                 return daemon.BlockNodes.BlockdevAddAsync(BlockdevOptions.Read(KeyvalParser.Parse(value, "driver"), null));
@@ -89,10 +106,10 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
             case OptionName.Chardev:
                 return new(AddChardevAsync(ChardevOption.Parse(value)));
             case OptionName.Monitor:
-                AddMonitor(MonitorOptions.Read(KeyvalParser.Parse(value, "chardev"), null));
+                AddMonitor(option.Spelling, MonitorOptions.Read(KeyvalParser.Parse(value, "chardev"), null));
                 break;
             case OptionName.Qmp:
-                return new(AddQmpAsync(ChardevOption.ParseAddress($"compat_monitor{_monitors}", value)));
+                return new(AddQmpAsync(option.Spelling, ChardevOption.ParseAddress($"compat_monitor{_monitors.Count}", value)));
             case OptionName.AddFd:
                 AddDescriptor(LegacyOptions.Parse(value, ""));
                 break;
@@ -142,17 +159,17 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         return await daemon.Chardevs.AddAsync(option.Id, option.Backend);
     }
 
-    private void AddMonitor(MonitorOptions options)
+    private void AddMonitor(string spelling, MonitorOptions options)
     {
         if (!daemon.Chardevs.TryGet(options.Chardev, out Chardev? chardev))
         {
             throw new QmpException($"chardev \"{options.Chardev}\" not found");
         }
 
-        string id = options.Id ?? $"monitor{_monitors}";
+        string id = options.Id ?? $"monitor{_monitors.Count}";
         if (options.Mode != MonitorMode.Readline)
         {
-            daemon.Server.AddMonitor(chardev, id, options.Pretty ?? false);
+            _monitors.Add((spelling, () => daemon.Server.AddMonitor(chardev, id, options.Pretty ?? false)));
         }
         else if (options.Pretty == true)
         {
@@ -160,16 +177,14 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         }
         else
         {
-            daemon.Server.AddHumanMonitor(chardev, id, line => daemon.Loop.RunAsync(() => daemon.Hmp.RunLineAsync(line)));
+            _monitors.Add((spelling, () => daemon.Server.AddHumanMonitor(chardev, id, line => daemon.Loop.RunAsync(() => daemon.Hmp.RunLineAsync(line)))));
         }
-
-        _monitors++;
     }
 
-    private async Task AddQmpAsync(ChardevOption option)
+    private async Task AddQmpAsync(string spelling, ChardevOption option)
     {
+        string id = $"monitor{_monitors.Count}";
         Chardev chardev = await AddChardevAsync(option);
-        daemon.Server.AddMonitor(chardev, $"monitor{_monitors}", isPretty: false);
-        _monitors++;
+        _monitors.Add((spelling, () => daemon.Server.AddMonitor(chardev, id, isPretty: false)));
     }
 }

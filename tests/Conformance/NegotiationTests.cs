@@ -40,6 +40,17 @@ public sealed class NegotiationTests : IDisposable
     }
 
     /// <summary>Sends the text, then reads as many lines as the last request's reply is away, and gives them back in one form.</summary>
+    [Test]
+    public void A_client_that_is_there_first_sees_all_that_the_options_make()
+    {
+        string nodes = string.Join(' ', Enumerable.Range(0, 40).Select(i => $"--blockdev null-co,node-name=n{i}"));
+        string requests = """{"execute": "qmp_capabilities"} {"execute": "query-named-block-nodes"} {"execute": "quit"}""";
+        string replies = Tool.Run("bash", "-c", $"echo '{requests}' | {Repository.Daemon} --chardev stdio,id=c --monitor c {nodes} --export nbd,id=e,node-name=n39 --nbd-server addr.type=unix,addr.path=/dev/null/x 2>&1 || true");
+        Assert.That(replies, Does.Not.Contain("QMP"), "the start failed after the monitor was named");
+        replies = Tool.Run("bash", "-c", $"echo '{requests}' | {Repository.Daemon} --chardev stdio,id=c --monitor c {nodes} 2>/dev/null");
+        Assert.That(replies, Does.Contain("\"n0\"").And.Contain("\"n39\""));
+    }
+
     private async Task<string> ConverseAsync(string program, string text, params string[] arguments)
     {
         await using DaemonProcess daemon = DaemonProcess.Start(program, _directory, arguments);
