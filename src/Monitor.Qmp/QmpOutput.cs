@@ -118,7 +118,7 @@ internal sealed class QmpOutput(QmpTransport transport, bool isPretty)
         }
     }
 
-    /// <summary>Sends the rest, waiting for the client at most for a time, then ends the connection.</summary>
+    /// <summary>Sends the rest, waiting for the client at most for a time, then ends the connection. Nothing uses the transport afterwards.</summary>
     /// <param name="patience">How long to wait.</param>
     public void Close(TimeSpan patience)
     {
@@ -136,6 +136,8 @@ internal sealed class QmpOutput(QmpTransport transport, bool isPretty)
 
             EndConnection();
         }
+
+        _writer?.Join(patience);
     }
 
     private void SendWithoutWaiting()

@@ -4,6 +4,10 @@ namespace Monitor.Qmp;
 /// <remarks>Receiving blocks one thread, the session's own. Who sends must be able not to wait.</remarks>
 internal abstract class QmpTransport : IDisposable
 {
+    private readonly Lock _gate = new();
+
+    private bool _isClosed;
+
     /// <summary>Gets a copy of everything that is sent.</summary>
     public Stream? Log { get; set; }
 
@@ -36,11 +40,11 @@ internal abstract class QmpTransport : IDisposable
     /// <returns>How many bytes were taken; -1 when the connection is gone.</returns>
     public int Send(ReadOnlySpan<byte> bytes) => Record(bytes, SendCore(bytes, isWaiting: true));
 
-    /// <summary>Lets <see cref="Receive"/> return what has come and then 0; sending goes on.</summary>
-    public abstract void EndReceiving();
+    /// <summary>Lets <see cref="Receive"/> return what has come and then 0; sending goes on. Nothing when it is closed already.</summary>
+    public void EndReceiving() => IfOpen(EndReceivingCore);
 
-    /// <summary>Ends both directions and wakes whoever waits in a call.</summary>
-    public abstract void End();
+    /// <summary>Ends both directions and wakes whoever waits in a call. Nothing when it is closed already.</summary>
+    public void End() => IfOpen(EndCore);
 
     /// <summary>Who is at the other end, for the log.</summary>
     public abstract string DescribePeer();
@@ -48,16 +52,38 @@ internal abstract class QmpTransport : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        Close();
+        IfOpen(() =>
+        {
+            _isClosed = true;
+            Close();
+        });
         TakeDescriptors()?.Dispose();
         Ended?.Invoke();
     }
+
+    /// <summary>Ends receiving on an open connection; see <see cref="EndReceiving"/>.</summary>
+    protected abstract void EndReceivingCore();
+
+    /// <summary>Ends an open connection; see <see cref="End"/>.</summary>
+    protected abstract void EndCore();
 
     /// <summary>Sends; see <see cref="TrySend"/> and <see cref="Send"/>.</summary>
     protected abstract int SendCore(ReadOnlySpan<byte> bytes, bool isWaiting);
 
     /// <summary>Releases the connection.</summary>
     protected abstract void Close();
+
+    /// <summary>The session's thread may close at the moment when another one ends it.</summary>
+    private void IfOpen(Action act)
+    {
+        lock (_gate)
+        {
+            if (!_isClosed)
+            {
+                act();
+            }
+        }
+    }
 
     private int Record(ReadOnlySpan<byte> bytes, int sent)
     {

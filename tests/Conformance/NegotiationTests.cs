@@ -43,13 +43,12 @@ public sealed class NegotiationTests : IDisposable
     [Test]
     public void A_client_that_is_there_first_sees_all_that_the_options_make()
     {
-        using var directory = new TemporaryDirectory();
-        string pipe = directory.File("pipe");
         string nodes = string.Join(' ', Enumerable.Range(0, 40).Select(i => $"--blockdev null-co,node-name=n{i}"));
         string requests = """{"execute": "qmp_capabilities"} {"execute": "query-named-block-nodes"} {"execute": "quit"}""";
-        string replies = Tool.Run("bash", "-c", $"mkfifo -m 600 {pipe} 2>/dev/null; exec 3<>{pipe}; echo '{requests}' >&3; {Repository.Daemon} <&3 --chardev stdio,id=c --monitor c {nodes} --export nbd,id=e,node-name=n39 --nbd-server addr.type=unix,addr.path=/dev/null/x 2>&1 || true");
+        string start = $"echo '{requests}' | {Repository.Daemon} --chardev stdio,id=c --monitor c {nodes}";
+        string replies = Tool.Run("bash", "-c", $"{start} --export nbd,id=e,node-name=n39 --nbd-server addr.type=unix,addr.path=/dev/null/x 2>&1 || true");
         Assert.That(replies, Does.Not.Contain("QMP"), "the start failed after the monitor was named");
-        replies = Tool.Run("bash", "-c", $"mkfifo -m 600 {pipe} 2>/dev/null; exec 3<>{pipe}; echo '{requests}' >&3; {Repository.Daemon} <&3 --chardev stdio,id=c --monitor c {nodes} 2>/dev/null");
+        replies = Tool.Run("bash", "-c", $"{start} 2>/dev/null");
         Assert.That(replies, Does.Contain("\"n0\"").And.Contain("\"n39\""));
     }
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using NUnit.Framework;
 using Testing;
 
@@ -64,6 +65,21 @@ public sealed class ShutdownTests : IDisposable
         Assert.That(rest.Split('\n', StringSplitOptions.RemoveEmptyEntries), Has.Length.EqualTo(1), "a client that has not negotiated gets the greeting only");
         Assert.That(await daemon.WaitForExitAsync(), Is.Zero);
         Assert.That(Directory.EnumerateFileSystemEntries(_directory.Path), Is.Empty);
+    }
+
+    /// <summary>The session that ends by itself meets the end of the daemon: as often as not in the same instant.</summary>
+    [Test]
+    public void Input_that_ends_behind_quit_does_not_spoil_the_end()
+    {
+        string image = _directory.File("image.qcow2");
+        Tool.Run("qemu-img", "create", "-q", "-f", "qcow2", image, "1M");
+        for (int round = 0; round < 10; round++)
+        {
+            string add = $$$"""{"execute": "block-dirty-bitmap-add", "arguments": {"node": "n", "name": "b{{{round}}}", "persistent": true} }""";
+            Tool.Run("bash", "-c", $$$"""echo '{"execute": "qmp_capabilities"} {{{add}}} {"execute": "quit"}' | {{{Repository.Daemon}}} --chardev stdio,id=c --monitor c --blockdev qcow2,node-name=n,file.driver=file,file.filename={{{image}}} 2>/dev/null""");
+        }
+
+        Assert.That(Regex.Count(Tool.Run("qemu-img", "info", "-f", "qcow2", image), "name: b"), Is.EqualTo(10), "a bitmap was not stored at the end");
     }
 
     [Test]

@@ -42,21 +42,21 @@ internal sealed class DescriptorTransport(string name, SafeFileHandle? input, Sa
     }
 
     /// <inheritdoc/>
-    public override void EndReceiving()
+    public override string DescribePeer() => name;
+
+    /// <inheritdoc/>
+    protected override void EndReceivingCore()
     {
         ulong one = 1;
         Libc.Write(_wake, in MemoryMarshal.AsBytes(new ReadOnlySpan<ulong>(in one))[0], sizeof(ulong));
     }
 
     /// <inheritdoc/>
-    public override void End()
+    protected override void EndCore()
     {
         _isEnded = true;
-        EndReceiving();
+        EndReceivingCore();
     }
-
-    /// <inheritdoc/>
-    public override string DescribePeer() => name;
 
     /// <inheritdoc/>
     protected override int SendCore(ReadOnlySpan<byte> bytes, bool isWaiting)

@@ -14,13 +14,13 @@ internal sealed class RingbufTransport(RingbufChardev ring) : QmpTransport
     }
 
     /// <inheritdoc/>
-    public override void EndReceiving() => _ended.Set();
-
-    /// <inheritdoc/>
-    public override void End() => _ended.Set();
-
-    /// <inheritdoc/>
     public override string DescribePeer() => "ringbuf";
+
+    /// <inheritdoc/>
+    protected override void EndReceivingCore() => _ended.Set();
+
+    /// <inheritdoc/>
+    protected override void EndCore() => _ended.Set();
 
     /// <inheritdoc/>
     protected override int SendCore(ReadOnlySpan<byte> bytes, bool isWaiting)

@@ -49,12 +49,6 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
     }
 
     /// <inheritdoc/>
-    public override void EndReceiving() => Shutdown(SocketShutdown.Receive);
-
-    /// <inheritdoc/>
-    public override void End() => Shutdown(SocketShutdown.Both);
-
-    /// <inheritdoc/>
     public override string DescribePeer()
     {
         if (socket.AddressFamily != AddressFamily.Unix)
@@ -68,6 +62,12 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
         int user = BinaryPrimitives.ReadInt32LittleEndian(credentials[4..]);
         return $"pid {process} uid {user}";
     }
+
+    /// <inheritdoc/>
+    protected override void EndReceivingCore() => Shutdown(SocketShutdown.Receive);
+
+    /// <inheritdoc/>
+    protected override void EndCore() => Shutdown(SocketShutdown.Both);
 
     /// <inheritdoc/>
     protected override int SendCore(ReadOnlySpan<byte> bytes, bool isWaiting)
@@ -116,7 +116,7 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
         {
             socket.Shutdown(how);
         }
-        catch (Exception e) when (e is SocketException or ObjectDisposedException)
+        catch (SocketException e)
         {
             DaemonLog.Debug("Qmp", $"shutdown of a connection that is gone: {e.Message}");
         }
