@@ -105,17 +105,17 @@ internal sealed class InProcessClient : QmpTransport
     }
 
     /// <inheritdoc/>
-    public override void EndReceiving()
+    public override string DescribePeer() => "a test";
+
+    /// <inheritdoc/>
+    protected override void EndReceivingCore()
     {
         _hasEnded = true;
         _given.Release();
     }
 
     /// <inheritdoc/>
-    public override void End() => EndReceiving();
-
-    /// <inheritdoc/>
-    public override string DescribePeer() => "a test";
+    protected override void EndCore() => EndReceivingCore();
 
     /// <inheritdoc/>
     protected override int SendCore(ReadOnlySpan<byte> bytes, bool isWaiting)
