@@ -26,9 +26,6 @@ internal sealed class CommandCompleter
         }
     }
 
-    /// <summary>All command names in order.</summary>
-    public IReadOnlyCollection<string> CommandNames => _commands.Keys;
-
     /// <summary>What the last word of a line may become.</summary>
     /// <param name="line">The line up to the cursor.</param>
     /// <returns>Whole words: command names, or argument names with their equals sign.</returns>

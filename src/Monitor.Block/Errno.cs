@@ -16,20 +16,17 @@ public static class Errno
     public const int ENOMEM = 12;
     public const int EACCES = 13;
     public const int EBUSY = 16;
-    public const int EEXIST = 17;
     public const int ENODEV = 19;
     public const int EINVAL = 22;
     public const int EFBIG = 27;
     public const int ENOSPC = 28;
     public const int EROFS = 30;
-    public const int ERANGE = 34;
     public const int ENOSYS = 38;
     public const int ENOMEDIUM = 123;
     public const int EOPNOTSUPP = 95;
     public const int ENOTSUP = EOPNOTSUPP;
     public const int ETIMEDOUT = 110;
     public const int ECANCELED = 125;
-    public const int ESHUTDOWN = 108;
 #pragma warning restore CS1591
 
     /// <summary>The C library's text, as <c>strerror(3)</c> gives it, such as <c>No such file or directory</c>.</summary>

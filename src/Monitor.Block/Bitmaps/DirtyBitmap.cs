@@ -48,9 +48,6 @@ public sealed class DirtyBitmap
     /// <summary>Whether the next store must pass it by: it is being removed, or travels by migration.</summary>
     public bool IsStoreSkipped { get; internal set; }
 
-    /// <summary>Whether it is frozen, with a successor recording in its place.</summary>
-    public bool HasSuccessor => Successor is not null;
-
     /// <summary>Whether writes are recorded, by it or by its successor.</summary>
     public bool IsRecording => IsEnabled || Successor is { IsEnabled: true };
 

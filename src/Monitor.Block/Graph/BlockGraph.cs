@@ -246,14 +246,6 @@ public sealed partial class BlockGraph
         return ReleaseAsync(from);
     }
 
-    /// <summary>Works the permissions out anew, after a node's own settings changed.</summary>
-    /// <exception cref="QmpException">A conflict; the permissions are as before.</exception>
-    public void RefreshPermissions(BlockNode node)
-    {
-        AssertTurn();
-        PermissionUpdate.Run(node);
-    }
-
     /// <summary>Closes a node that nobody uses: no parent and not the client's. Its children follow.</summary>
     /// <returns>Completes when all of them have been closed, also if somebody else has begun it.</returns>
     public ValueTask ReleaseAsync(BlockNode node)

@@ -98,9 +98,6 @@ public abstract class BlockNode : IBlockParent
     /// <summary>The dirty bitmaps and the log of writes.</summary>
     public NodeBitmaps Bitmaps { get; }
 
-    /// <summary>Where this node's persistent bitmaps are kept; <see langword="null"/> if its format cannot.</summary>
-    public IBitmapStore? BitmapStore => Bitmaps.Store;
-
     /// <summary>What its users have asked of it.</summary>
     public BlockStatistics Statistics { get; } = new();
 
