@@ -11,6 +11,7 @@ public sealed partial class BlockGraph
     public BlockBackend? FindDrive(string name) => _drives.GetValueOrDefault(name);
 
     /// <summary>The name of the drive whose node it is; empty when no drive with a name has it.</summary>
+    /// <remarks>On any thread.</remarks>
     public static string DriveNameOf(BlockNode node)
     {
         foreach (BlockChild edge in node.Parents)

@@ -18,7 +18,10 @@ public abstract class BlockNode : IBlockParent
     private const string JsonPrefix = "json:";
 
     private readonly List<BlockChild> _children = [];
-    private readonly List<BlockChild> _parents = [];
+
+    /// <summary>Replaced whole by turns, so that any thread may read it.</summary>
+    private BlockChild[] _parents = [];
+
     private readonly Lock _growth = new();
     private long _sizeBytes;
     private long _highestWriteEnd;
@@ -77,7 +80,7 @@ public abstract class BlockNode : IBlockParent
     public IReadOnlyList<BlockChild> Children => _children;
 
     /// <summary>The edges from whoever stands above.</summary>
-    public IReadOnlyList<BlockChild> Parents => _parents;
+    public IReadOnlyList<BlockChild> Parents => Volatile.Read(ref _parents);
 
     /// <summary>The edge to the <c>backing</c> node, if any.</summary>
     public BlockChild? Backing => FindChild(BlockChildRole.CopyOnWrite);
@@ -448,9 +451,9 @@ public abstract class BlockNode : IBlockParent
 
     internal void RemoveChild(BlockChild child) => _children.Remove(child);
 
-    internal void AddParent(BlockChild edge) => _parents.Add(edge);
+    internal void AddParent(BlockChild edge) => Volatile.Write(ref _parents, [.. _parents, edge]);
 
-    internal void RemoveParent(BlockChild edge) => _parents.Remove(edge);
+    internal void RemoveParent(BlockChild edge) => Volatile.Write(ref _parents, Array.FindAll(_parents, other => other != edge));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void NoteWrite(long end)

@@ -7,7 +7,7 @@ namespace Monitor.Block;
 /// <summary>Turns the name of an image, as a client writes it, into the options of the node that holds its bytes.</summary>
 /// <remarks>
 /// A path; or <c>file:PATH</c>, <c>host_device:PATH</c>, <c>json:{...}</c>, <c>nbd://HOST[:PORT]/[EXPORT]</c>, <c>nbd+unix:///[EXPORT]?socket=PATH</c>,
-/// <c>nbd:HOST:PORT[:exportname=EXPORT]</c>, <c>nbd:unix:PATH[:exportname=EXPORT]</c>. Names that stand inside an image are not read
+/// <c>nbd:HOST:PORT[:exportname=EXPORT]</c>, <c>nbd:unix:PATH[:exportname=EXPORT]</c>, <c>null-co://</c>. Names that stand inside an image are not read
 /// here but by <see cref="BackingFileOptions"/>: an image must not make the daemon connect anywhere.
 /// </remarks>
 public static class ImageFileName
@@ -26,6 +26,8 @@ public static class ImageFileName
             "file" => File(rest),
             "host_device" => new BlockdevOptions { Driver = BlockdevDriver.HostDevice, Branch = new BlockdevOptionsFile { Filename = rest } },
             "json" => BlockdevOptions.Read(QmpInputVisitor.Parse(rest), null),
+            "null-co" => Null(BlockdevDriver.NullCo),
+            "null-aio" => Null(BlockdevDriver.NullAio),
             "nbd" when !rest.StartsWith("//", StringComparison.Ordinal) => Nbd(ParseLegacy(rest)),
             "nbd" or "nbd+tcp" or "nbd+unix" => Nbd(ParseUri(name)),
             { } protocol => throw new QmpException($"Unknown protocol '{protocol}'"),
@@ -34,6 +36,8 @@ public static class ImageFileName
 
     private static BlockdevOptions File(string path) =>
         new() { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = path } };
+
+    private static BlockdevOptions Null(BlockdevDriver driver) => new() { Driver = driver, Branch = new BlockdevOptionsNull() };
 
     private static BlockdevOptions Nbd(BlockdevOptionsNbd options) => new() { Driver = BlockdevDriver.Nbd, Branch = options };
 

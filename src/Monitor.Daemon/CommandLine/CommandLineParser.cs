@@ -64,7 +64,7 @@ internal static class CommandLineParser
 
     private static OptionSyntax FindBeginning(string argument, string word)
     {
-        OptionSyntax[] found = Array.FindAll(OptionSyntax.All, option => option.Word.StartsWith(word, StringComparison.Ordinal));
+        OptionSyntax[] found = Array.FindAll(OptionSyntax.All, option => !option.IsMachines && option.Word.StartsWith(word, StringComparison.Ordinal));
         return found.Length switch
         {
             1 => found[0],

@@ -56,6 +56,8 @@ internal static class HelpText
           --compat VERSION       which QEMU's replies clients see: 7.2 (the default), or 11.1
                                  with the members that newer QEMU added
           --error-codes          give errors a member code, for programs (schema/error.json)
+          -machine -accel -cpu -smp -m -display -vga -nodefaults -nographic and the like
+                     options of an emulator that say nothing about storage: no effect
           -T, --trace PATTERN    accepted for compatibility
           --daemonize            return when all sockets listen, and go on in the background
           -h, --help             print this and end

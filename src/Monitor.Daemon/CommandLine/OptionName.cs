@@ -10,6 +10,9 @@ internal enum OptionName
     Trace,
     Daemonize,
     Device,
+
+    /// <summary>One of an emulator that says nothing about storage.</summary>
+    Ignored,
     Drive,
     Incoming,
     Paused,

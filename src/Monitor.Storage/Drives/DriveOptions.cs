@@ -263,21 +263,50 @@ internal sealed record DriveOptions
             return BlockdevDriverWire.TryParse(name, out BlockdevDriver driver) ? driver : throw new QmpException($"Unknown driver '{name}'");
         }
 
-        return ImageProbe.Probe(file ?? _options["file.filename"]);
+        return file is not null && ImageFileName.Parse(file).Driver != BlockdevDriver.File
+            ? BlockdevDriver.Raw
+            : ImageProbe.Probe(file is null ? _options["file.filename"] : ImageFileName.Parse(file).File.Filename);
+    }
+
+    /// <summary>What a file name stands for, in the words of <c>--blockdev</c>.</summary>
+    private static IEnumerable<(string Key, string Value)> FileOptions(BlockdevOptions file)
+    {
+        yield return ("driver", file.Driver.ToWire());
+        if (file.Branch is BlockdevOptionsFile local)
+        {
+            yield return ("filename", local.Filename);
+        }
+
+        if (file.Branch is not BlockdevOptionsNbd nbd)
+        {
+            yield break;
+        }
+
+        bool isUnix = nbd.Server.Type == SocketAddressType.Unix;
+        yield return ("server.type", nbd.Server.Type.ToWire());
+        yield return isUnix ? ("server.path", nbd.Server.Unix.Path) : ("server.host", nbd.Server.Inet.Host);
+        if (!isUnix)
+        {
+            yield return ("server.port", nbd.Server.Inet.Port);
+        }
+
+        if (nbd.Export is { } export)
+        {
+            yield return ("export", export);
+        }
     }
 
     /// <summary>The file below a format, or the file that the driver itself opens.</summary>
     private void AppendFile(BlockdevDriver driver, string? file, StringBuilder text)
     {
-        string prefix = driver == BlockdevDriver.File ? "" : "file.";
-        if (file is not null)
+        bool isProtocol = driver is BlockdevDriver.File or BlockdevDriver.HostDevice or BlockdevDriver.Nbd or BlockdevDriver.NullCo or BlockdevDriver.NullAio;
+        string prefix = isProtocol ? "" : "file.";
+        foreach (var (key, value) in file is null ? [] : FileOptions(ImageFileName.Parse(file)))
         {
-            if (prefix.Length > 0 && !_options.ContainsKey("file.driver"))
+            if (key != "driver" || (prefix.Length > 0 && !_options.ContainsKey("file.driver")))
             {
-                Append("file.driver", "file", text);
+                Append($"{prefix}{key}", value, text);
             }
-
-            Append($"{prefix}filename", file, text);
         }
 
         if (_options.TryGetValue("aio", out string? aio))

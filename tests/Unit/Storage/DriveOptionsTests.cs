@@ -24,6 +24,26 @@ public sealed class DriveOptionsTests
         Assert.That((node.Driver.ToWire(), file.File.Filename), Is.EqualTo((driver, fileName)));
     }
 
+    [TestCase("nbd://h/x", "inet h 10809", "x")]
+    [TestCase("nbd+tcp://h:7/a%20b", "inet h 7", "a b")]
+    [TestCase("nbd+unix:///x?socket=/s", "unix /s", "x")]
+    [TestCase("nbd:unix:/s:exportname=x,,y", "unix /s", "x,y")]
+    [TestCase("nbd:h:7", "inet h 7", null)]
+    public void The_name_of_an_export_is_its_address(string file, string address, string? export)
+    {
+        BlockdevOptionsNbd nbd = DriveOptions.Parse($"if=none,file={file}", DriveInterface.Ide).ReadNode(isReadOnly: false).Raw.File.Definition!.Nbd;
+        string found = nbd.Server.Type == SocketAddressType.Unix ? $"unix {nbd.Server.Unix.Path}" : $"inet {nbd.Server.Inet.Host} {nbd.Server.Inet.Port}";
+        Assert.That((found, nbd.Export), Is.EqualTo((address, export)));
+    }
+
+    [TestCase("nbd+unix:///x", "No valid URL specified")]
+    [TestCase("nbd://", "No valid URL specified")]
+    [TestCase("nbd+unix://h/x?socket=/a", "No valid URL specified")]
+    [TestCase("nosuch:foo", "Unknown protocol 'nosuch'")]
+    public void A_name_of_no_image_is_refused_in_QEMUs_words(string file, string refusal) => Assert.That(
+        () => DriveOptions.Parse($"if=none,format=raw,file={file}", DriveInterface.Ide).ReadNode(isReadOnly: false),
+        Throws.TypeOf<QmpException>().With.Message.EqualTo(refusal));
+
     [TestCase("cache=none", true, false, true)]
     [TestCase("cache=writeback", false, false, true)]
     [TestCase("cache=writethrough", false, false, false)]

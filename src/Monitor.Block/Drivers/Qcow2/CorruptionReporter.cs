@@ -33,7 +33,7 @@ internal sealed class CorruptionReporter(BlockNode node, Qcow2HeaderCluster head
             DaemonLog.Error("Block", fatal
                 ? $"node {node.NodeName}: qcow2: Marking image as corrupt: {message}; further corruption events will be suppressed"
                 : $"node {node.NodeName}: qcow2: Image is corrupt: {message}; further non-fatal corruption events will be suppressed");
-            events.BlockImageCorrupted("", message, fatal, node.NodeName, offset, size);
+            events.BlockImageCorrupted(BlockGraph.DriveNameOf(node), message, fatal, node.NodeName, offset, size);
             if (fatal)
             {
                 await MarkAsync().ConfigureAwait(false);
