@@ -132,7 +132,7 @@ public sealed partial class NodeBitmaps
 
     /// <summary>Takes what the image must hold, a successor's bits included, if it may differ from what was stored last.</summary>
     /// <param name="bitmap">One of this node's bitmaps; counts as stored from now on, see <see cref="PutBackModified"/>.</param>
-    /// <returns>A copy; null if the image holds it already.</returns>
+    /// <returns>The content itself, which nobody must change before it is stored; null if the image holds it already.</returns>
     public HierarchicalBitmap? TakeModified(DirtyBitmap bitmap)
     {
         lock (_lock)
@@ -140,12 +140,15 @@ public sealed partial class NodeBitmaps
             Fold(bitmap);
             if (!bitmap.Content.IsModified && bitmap.Successor is null)
                 return null;
-            HierarchicalBitmap copy = bitmap.Content.Clone();
-            if (bitmap.Successor is { } successor)
-                copy.Merge(successor.Content);
-            else
+            if (bitmap.Successor is not { } successor)
+            {
                 bitmap.Content.MarkStored();
-            return copy;
+                return bitmap.Content;
+            }
+
+            HierarchicalBitmap both = bitmap.Content.Clone();
+            both.Merge(successor.Content);
+            return both;
         }
     }
 

@@ -92,9 +92,17 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
     /// <exception cref="BlockIoException">As for <see cref="StoreAsync"/>.</exception>
     internal ValueTask ReopenReadOnlyAsync() => AloneAsync(async () =>
     {
-        await DoStoreAsync().ConfigureAwait(false);
-        foreach (Qcow2StoredBitmap stored in _stored)
-            _bitmaps.SetReadOnly(stored.Bitmap, true);
+        // First: what is being stored must not be changed by a command.
+        SetReadOnly(true);
+        try
+        {
+            await DoStoreAsync().ConfigureAwait(false);
+        }
+        catch
+        {
+            SetReadOnly(false);
+            throw;
+        }
     });
 
     /// <summary>
@@ -149,6 +157,15 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
         finally
         {
             await Task.WhenAll(others).ConfigureAwait(false);
+        }
+    }
+
+    private void SetReadOnly(bool readOnly)
+    {
+        foreach (DirtyBitmap bitmap in _bitmaps.Named())
+        {
+            if (bitmap.IsPersistent)
+                _bitmaps.SetReadOnly(bitmap, readOnly);
         }
     }
 
