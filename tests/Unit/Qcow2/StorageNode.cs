@@ -34,6 +34,15 @@ internal sealed class StorageNode : BlockNode
     /// <summary>Fails writes while it answers true.</summary>
     public Func<long, bool>? FailsWrite { get; set; }
 
+    /// <summary>The number of the one request (read, write or flush, counted from 0) that fails although the power stays on.</summary>
+    public int FailsOnceAt { get; set; } = int.MaxValue;
+
+    /// <summary>Requests so far.</summary>
+    public int Requests { get; private set; }
+
+    /// <summary>Whether the request that failed once was a flush.</summary>
+    public bool HasFailedFlush { get; private set; }
+
     /// <summary>Reads begin when it completes.</summary>
     public Task ReadGate { get; set; } = Task.CompletedTask;
 
@@ -76,6 +85,7 @@ internal sealed class StorageNode : BlockNode
         await BeLateAsync();
         lock (_gate)
         {
+            FailIf(Requests++ == FailsOnceAt);
             _content.Read(offset, buffer.Span);
         }
     }
@@ -92,7 +102,7 @@ internal sealed class StorageNode : BlockNode
                 _unflushed.Add((offset, buffer.ToArray()));
             }
 
-            FailIf(HasStopped || (FailsWrite?.Invoke(offset) ?? false));
+            FailIf(HasStopped || Requests++ == FailsOnceAt || (FailsWrite?.Invoke(offset) ?? false));
             _content.Write(offset, buffer.Span);
             _unflushed.Add((offset, buffer.ToArray()));
         }
@@ -113,7 +123,8 @@ internal sealed class StorageNode : BlockNode
         lock (_gate)
         {
             Count();
-            FailIf(HasStopped || FailsFlushes);
+            HasFailedFlush |= Requests == FailsOnceAt;
+            FailIf(HasStopped || Requests++ == FailsOnceAt || FailsFlushes);
             foreach ((long offset, byte[] bytes) in _unflushed)
             {
                 _durable.Write(offset, bytes);

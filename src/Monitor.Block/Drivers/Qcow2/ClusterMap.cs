@@ -186,19 +186,33 @@ internal sealed class ClusterMap
         long bytes = entries * sizeof(ulong);
         ClusterRun run = await _image.Refcounts.AllocateContiguousAsync((bytes + ClusterBytes - 1) >> _clusterBits).ConfigureAwait(false);
         long place = run.First << _clusterBits;
-        await _image.FlushAsync().ConfigureAwait(false);
-        await _image.File.WriteAsync(place, L1Bytes(longer), BlkdebugEvent.L1GrowWriteTable).ConfigureAwait(false);
-        await _image.File.FlushAsync().ConfigureAwait(false);
         Qcow2Header header = _image.Header.Header;
         (long oldPlace, long oldBytes) = ((long)header.L1Offset, (long)header.L1Entries * sizeof(ulong));
-        (header.L1Offset, header.L1Entries) = ((ulong)place, (uint)entries);
-        _image.File.Tell(BlkdebugEvent.L1GrowActivateTable);
-        await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
+        try
+        {
+            await SwitchToAsync(longer, place).ConfigureAwait(false);
+        }
+        catch (BlockIoException) when (!_image.File.HasFailed)
+        {
+            await _image.Refcounts.DecreaseAsync(run).ConfigureAwait(false);
+            throw;
+        }
+
         Volatile.Write(ref _l1, longer);
         _image.Clusters.Remove(oldPlace, oldBytes);
         _image.Clusters.Add(place, bytes, MetadataClusters.ActiveL1);
         long oldClusters = (oldBytes + ClusterBytes - 1) >> _clusterBits;
         await _image.FreeAsync(new ClusterRun(oldPlace >> _clusterBits, oldClusters), Qcow2Discard.Other).ConfigureAwait(false);
+    }
+
+    private async ValueTask SwitchToAsync(ulong[] l1, long place)
+    {
+        await _image.FlushAsync().ConfigureAwait(false);
+        await _image.File.WriteAsync(place, L1Bytes(l1), BlkdebugEvent.L1GrowWriteTable).ConfigureAwait(false);
+        await _image.File.FlushAsync().ConfigureAwait(false);
+        (_image.Header.Header.L1Offset, _image.Header.Header.L1Entries) = ((ulong)place, (uint)l1.Length);
+        _image.File.Tell(BlkdebugEvent.L1GrowActivateTable);
+        await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
     }
 
     /// <summary>Gives back the tables from one on; their entries are empty, nothing is in flight. Under the lock.</summary>

@@ -31,7 +31,8 @@ internal sealed class Qcow2HeaderCluster
         _stored = stored;
     }
 
-    public Qcow2Header Header { get; }
+    /// <summary>The fixed part as it is to be; another object after a write of it has failed.</summary>
+    public Qcow2Header Header { get; private set; }
 
     public List<Qcow2HeaderExtension> Extensions { get; }
 
@@ -98,19 +99,44 @@ internal sealed class Qcow2HeaderCluster
         await WriteSectorsAsync(file, bytes).ConfigureAwait(false);
     }
 
-    /// <summary>Writes a header that points at moved tables, durably. If that fails nobody knows which tables are the image's, so none is written any more.</summary>
+    /// <summary>Writes a header that points at moved tables, durably. If that fails, the fixed part is as before and the old bytes are written back; if
+    /// that fails too, nobody knows which tables are the image's, so none is written any more.</summary>
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public async ValueTask SwitchAsync(ImageFile file)
     {
+        byte[] before = [.. _stored];
+        bool fits = false;
         try
         {
+            _ = ToBytes();
+            fits = true;
             await WriteAsync(file).ConfigureAwait(false);
             await file.FlushAsync().ConfigureAwait(false);
         }
         catch (BlockIoException e)
         {
-            file.Fail(e.Errno);
+            Header = Qcow2Header.Read(before);
+            if (fits)
+            {
+                await WriteBackAsync(file, before, e.Errno).ConfigureAwait(false);
+            }
+
             throw;
+        }
+    }
+
+    private async ValueTask WriteBackAsync(ImageFile file, byte[] before, int errno)
+    {
+        try
+        {
+            file.ThrowIfFailed();
+            await file.WriteAsync(0, before).ConfigureAwait(false);
+            await file.FlushAsync().ConfigureAwait(false);
+            before.CopyTo(_stored.AsSpan());
+        }
+        catch (BlockIoException)
+        {
+            file.Fail(errno);
         }
     }
 

@@ -28,15 +28,13 @@ public sealed partial class Qcow2Node
             SetBacking(backing?.FileName, backing?.Format is { } word ? Encoding.UTF8.GetBytes(word) : null);
             try
             {
-                _ = _image.Header.ToBytes();
+                await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
             }
             catch (BlockIoException)
             {
                 SetBacking(name, format);
                 throw;
             }
-
-            await _image.Header.SwitchAsync(_image.File).ConfigureAwait(false);
         }
         finally
         {

@@ -113,23 +113,9 @@ internal sealed class TableGeneration(ImageFile file, Qcow2HeaderCluster first, 
         await WriteBlocksAsync().ConfigureAwait(false);
         await file.WriteAsync(place << _clusterBits, ClusterMap.L1Bytes(_newRefcountTable), BlkdebugEvent.RefblockAllocWriteTable).ConfigureAwait(false);
         await file.FlushAsync().ConfigureAwait(false);
-        await SwitchHeaderAsync((ulong)place << _clusterBits, (uint)tableClusters).ConfigureAwait(false);
-    }
-
-    private async ValueTask SwitchHeaderAsync(ulong refcountTableOffset, uint refcountTableClusters)
-    {
-        var before = (_header.RefcountTableOffset, _header.RefcountTableClusters, _header.L1Offset, _header.SnapshotsOffset, _header.SnapshotCount, _header.Incompatible);
-        (_header.RefcountTableOffset, _header.RefcountTableClusters, _header.L1Offset) = (refcountTableOffset, refcountTableClusters, L1Offset);
+        (_header.RefcountTableOffset, _header.RefcountTableClusters, _header.L1Offset) = ((ulong)place << _clusterBits, (uint)tableClusters, L1Offset);
         (_header.SnapshotsOffset, _header.SnapshotCount, _header.Incompatible) = (Snapshots.Offset, Snapshots.Count, Incompatible);
-        try
-        {
-            await first.SwitchAsync(file).ConfigureAwait(false);
-        }
-        catch (BlockIoException)
-        {
-            (_header.RefcountTableOffset, _header.RefcountTableClusters, _header.L1Offset, _header.SnapshotsOffset, _header.SnapshotCount, _header.Incompatible) = before;
-            throw;
-        }
+        await first.SwitchAsync(file).ConfigureAwait(false);
     }
 
     private bool SetCopied(Span<byte> table)
