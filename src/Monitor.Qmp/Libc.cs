@@ -24,6 +24,8 @@ internal static partial class Libc
 
     public const int EFD_CLOEXEC = 0x80000;
 
+    public const int RLIMIT_NOFILE = 7;
+
     public const short POLLIN = 1;
     public const short POLLOUT = 4;
 
@@ -52,6 +54,17 @@ internal static partial class Libc
 
     [LibraryImport(C, EntryPoint = "poll", SetLastError = true)]
     public static partial int Poll(ref PollDescriptor first, nuint count, int timeoutMilliseconds);
+
+    [LibraryImport(C, EntryPoint = "getrlimit", SetLastError = true)]
+    public static partial int GetLimit(int resource, out Limit limit);
+
+    /// <summary>A limit of the process (<c>struct rlimit</c>).</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct Limit
+    {
+        public ulong Current;
+        public ulong Maximum;
+    }
 
     /// <summary>One piece of memory of a message (<c>struct iovec</c>).</summary>
     [StructLayout(LayoutKind.Sequential)]

@@ -174,10 +174,10 @@ internal sealed class QmpOutput(QmpTransport transport, bool isPretty)
     {
         _isWriterBusy = true;
         Gate.PulseAll(_gate);
+        _writer ??= ClientThread.TryStart("qmp writer", Write);
         if (_writer is null)
         {
-            _writer = new Thread(Write) { IsBackground = true, Name = "qmp writer" };
-            _writer.Start();
+            EndConnection();
         }
     }
 

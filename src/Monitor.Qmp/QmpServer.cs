@@ -88,7 +88,11 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
             _sessions.Add(session);
         }
 
-        new Thread(() => RunSession(session)) { IsBackground = true, Name = $"monitor session {monitorId}" }.Start();
+        if (ClientThread.TryStart($"monitor session {monitorId}", () => RunSession(session)) is null)
+        {
+            transport.Dispose();
+            Forget(session);
+        }
     }
 
     private void RunSession(IMonitorSession session)
@@ -96,6 +100,11 @@ public sealed class QmpServer(QmpDispatcher dispatcher, QmpEventBus events)
         DescriptorSets.ClientCame();
         session.Run();
         DescriptorSets.ClientLeft();
+        Forget(session);
+    }
+
+    private void Forget(IMonitorSession session)
+    {
         lock (_gate)
         {
             _sessions.Remove(session);

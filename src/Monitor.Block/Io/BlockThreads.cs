@@ -79,7 +79,27 @@ public static class BlockThreads
             s_threads++;
         }
 
-        new Thread(Serve) { IsBackground = true, Name = "block" }.Start();
+        try
+        {
+            new Thread(Serve) { IsBackground = true, Name = "block" }.Start();
+        }
+        catch (OutOfMemoryException)
+        {
+            ServeWithoutThread();
+        }
+    }
+
+    /// <summary>The system has no thread to give: those there are will come to the work, or it is done here.</summary>
+    private static void ServeWithoutThread()
+    {
+        Action? own;
+        lock (s_gate)
+        {
+            s_threads--;
+            own = s_threads == 0 && s_work.TryDequeue(out Action? work) ? work : null;
+        }
+
+        own?.Invoke();
     }
 
     private static void Serve()

@@ -98,7 +98,7 @@ internal sealed class ServerSocketChardev : Chardev
     {
         var ready = _sockets.ToList();
         Socket.Select(ready, null, null, Timeout.Infinite);
-        return ready[0].Accept();
+        return ListeningSockets.Accept(ready[0]) ?? AcceptFirst();
     }
 
     private void Accept(Socket socket, Action<QmpTransport> connected)
@@ -107,7 +107,10 @@ internal sealed class ServerSocketChardev : Chardev
         {
             try
             {
-                HandOut(socket.Accept(), connected);
+                if (ListeningSockets.Accept(socket) is { } client)
+                {
+                    HandOut(client, connected);
+                }
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {
@@ -122,11 +125,6 @@ internal sealed class ServerSocketChardev : Chardev
 
     private void HandOut(Socket socket, Action<QmpTransport> connected)
     {
-        if (socket.AddressFamily != AddressFamily.Unix)
-        {
-            socket.NoDelay = true;
-        }
-
         Interlocked.Increment(ref _connections);
         connected(new SocketTransport(socket) { Ended = () => Interlocked.Decrement(ref _connections) });
     }

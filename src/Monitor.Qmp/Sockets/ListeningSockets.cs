@@ -9,6 +9,9 @@ public static class ListeningSockets
 {
     private const int Backlog = 128;
 
+    /// <summary>Descriptors that clients leave to images and to the runtime, unless the limit is so low that a quarter of it is less.</summary>
+    private const int ReservedDescriptors = 64;
+
     /// <summary>Listens on an address; a host name may stand for several.</summary>
     /// <param name="address">Where.</param>
     /// <param name="isOwnerOnly">Whether only our own user may connect to a UNIX socket's file.</param>
@@ -22,6 +25,29 @@ public static class ListeningSockets
         _ => throw new QmpException("vsock is not supported"),
     };
 
+    /// <summary>Waits for a client.</summary>
+    /// <param name="listener">Listens, in blocking mode.</param>
+    /// <returns>The connection; <see langword="null"/> when the client was turned away, because the last descriptors are not for clients.</returns>
+    /// <exception cref="SocketException">None can be accepted now.</exception>
+    /// <exception cref="ObjectDisposedException">The socket was closed.</exception>
+    public static Socket? Accept(Socket listener)
+    {
+        Socket client = listener.Accept();
+        if (IsReserved(client.Handle))
+        {
+            DaemonLog.Warn("Qmp", "a client was turned away: the limit of open files is near");
+            client.Dispose();
+            return null;
+        }
+
+        if (client.AddressFamily != AddressFamily.Unix)
+        {
+            client.NoDelay = true;
+        }
+
+        return client;
+    }
+
     /// <summary>The address in a log line.</summary>
     public static string Describe(SocketAddress address) => address.Type switch
     {
@@ -29,6 +55,11 @@ public static class ListeningSockets
         SocketAddressType.Inet => $"{address.Inet.Host}:{address.Inet.Port}",
         _ => $"descriptor {address.Fd.Str}",
     };
+
+    /// <summary>The system gives out the lowest free number, so a high one says that those below it are taken.</summary>
+    private static bool IsReserved(nint descriptor) =>
+        Libc.GetLimit(Libc.RLIMIT_NOFILE, out Libc.Limit limit) == 0
+        && (ulong)descriptor >= limit.Current - Math.Min(ReservedDescriptors, limit.Current / 4);
 
     private static Socket OpenUnix(UnixSocketAddress address, bool isOwnerOnly)
     {

@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Monitor.Qapi;
+using Monitor.Qmp;
 
 namespace Monitor.Storage.Exports;
 
@@ -38,13 +39,10 @@ internal sealed class NbdListener(NbdServer server, Socket socket)
         {
             try
             {
-                Socket client = socket.Accept();
-                if (client.AddressFamily != AddressFamily.Unix)
+                if (ListeningSockets.Accept(socket) is { } client)
                 {
-                    client.NoDelay = true;
+                    server.Serve(client);
                 }
-
-                server.Serve(client);
             }
             catch (Exception e) when (e is SocketException or ObjectDisposedException)
             {

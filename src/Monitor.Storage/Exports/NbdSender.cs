@@ -1,5 +1,6 @@
 using Monitor.Nbd;
 using Monitor.Qapi;
+using Monitor.Qmp;
 
 namespace Monitor.Storage.Exports;
 
@@ -98,17 +99,17 @@ internal sealed class NbdSender(NbdSocket socket, NbdPendingRequests pending) : 
     {
         lock (_gate)
         {
-            _stuck = request;
-            System.Threading.Monitor.PulseAll(_gate);
+            _thread ??= ClientThread.TryStart("nbd-send", Serve);
             if (_thread is not null)
             {
+                _stuck = request;
+                System.Threading.Monitor.PulseAll(_gate);
                 return;
             }
-
-            _thread = new Thread(Serve) { IsBackground = true, Name = "nbd-send" };
         }
 
-        _thread.Start();
+        socket.Shutdown();
+        SendStuck(request);
     }
 
     private void Serve()
@@ -116,10 +117,15 @@ internal sealed class NbdSender(NbdSocket socket, NbdPendingRequests pending) : 
         DaemonLog.Debug("Nbd", "a client reads slowly: its replies are sent by a thread of their own");
         while (TakeStuck() is { } request)
         {
-            request.TrySend(socket, wait: true);
-            pending.Return(request);
-            SendReady(wait: true);
+            SendStuck(request);
         }
+    }
+
+    private void SendStuck(NbdPendingRequest request)
+    {
+        request.TrySend(socket, wait: true);
+        pending.Return(request);
+        SendReady(wait: true);
     }
 
     private NbdPendingRequest? TakeStuck()

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using Monitor.Nbd;
 using Monitor.Qapi;
+using Monitor.Qmp;
 
 namespace Monitor.Storage.Exports;
 
@@ -18,8 +19,15 @@ internal sealed class NbdServerConnection : IDisposable
         _socket = new NbdSocket(socket);
     }
 
-    /// <summary>Starts serving.</summary>
-    public void Start() => new Thread(Run) { IsBackground = true, Name = "nbd" }.Start();
+    /// <summary>Starts serving, or ends the connection when the system has no thread for it.</summary>
+    public void Start()
+    {
+        if (ClientThread.TryStart("nbd", Run) is null)
+        {
+            Dispose();
+            _server.Forget(this);
+        }
+    }
 
     /// <summary>Ends the connection from any thread; requests on their way finish without a reply.</summary>
     public void Drop() => _socket.Shutdown();
