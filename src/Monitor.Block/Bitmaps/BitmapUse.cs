@@ -14,4 +14,7 @@ public enum BitmapUse
 
     /// <summary>Remove it: refused while busy or read-only; an inconsistent bitmap may be removed.</summary>
     Remove,
+
+    /// <summary>Store it and let another process have it: refused while busy.</summary>
+    HandOver,
 }

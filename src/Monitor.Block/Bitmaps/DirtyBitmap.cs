@@ -67,7 +67,7 @@ public sealed class DirtyBitmap
             throw new QmpException($"Bitmap '{Name}' is currently in use by another operation and cannot be used");
         if (IsReadOnly && use is (BitmapUse.Modify or BitmapUse.Remove))
             throw new QmpException($"Bitmap '{Name}' is readonly and cannot be modified");
-        if (IsInconsistent && use != BitmapUse.Remove)
+        if (IsInconsistent && use is not (BitmapUse.Remove or BitmapUse.HandOver))
             throw new QmpException($"Bitmap '{Name}' is inconsistent and cannot be used");
     }
 }

@@ -247,6 +247,20 @@ public sealed partial class NodeBitmaps
             bitmap.Users--;
     }
 
+    /// <summary>Refuses to hand the image over while somebody uses a bitmap that goes with it.</summary>
+    /// <exception cref="QmpException">One is busy.</exception>
+    internal void CheckPersistentUnused()
+    {
+        lock (_lock)
+        {
+            foreach (DirtyBitmap bitmap in _bitmaps)
+            {
+                if (bitmap.IsPersistent)
+                    bitmap.CheckUsable(BitmapUse.HandOver);
+            }
+        }
+    }
+
     private void CheckStorable(string name, uint granularity)
     {
         if (Store is null)

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Monitor.Qapi;
 
 namespace Monitor.Block;
 
@@ -51,6 +52,12 @@ public sealed partial class BlockBackend : IBlockParent
 
     /// <summary>The door whose permissions hold here too: this one only serves its owner, and needs none of its own.</summary>
     public BlockBackend? OnBehalfOf { get; init; }
+
+    /// <summary>Whether the node may be inactive although the owner would write to it: its requests are refused then.</summary>
+    public bool AllowsInactive { get; init; }
+
+    /// <summary>What the owner uses and shares as soon as the node is active; <see langword="null"/> while it does.</summary>
+    internal (BlockPermission Used, BlockPermission Shared)? Suspended { get; private set; }
 
     /// <summary>Called as a turn when the door closes (true) for the first time and opens (false) for the last.</summary>
     public Action<bool>? DrainedChanged { get; set; }
@@ -192,6 +199,44 @@ public sealed partial class BlockBackend : IBlockParent
 
         Exit();
         return map;
+    }
+
+    /// <summary>Whether the owner can do without what it uses while the node is inactive.</summary>
+    internal bool MayLose(BlockPermission used) => AllowsInactive || (used & ~BlockPermission.ConsistentRead) == 0;
+
+    /// <summary>Gives up its permissions if the node is inactive, and takes them again if it is active. A turn; whoever calls updates the permissions below.</summary>
+    internal void FollowNode()
+    {
+        BlockChild root = _root!;
+        if (root.Node.IsActive && Suspended is { } wanted)
+        {
+            (root.Used, root.Shared) = wanted;
+            Suspended = null;
+        }
+        else if (!root.Node.IsActive && Suspended is null && MayLose(root.Used))
+        {
+            Suspended = (root.Used, root.Shared);
+            (root.Used, root.Shared) = (BlockPermission.None, BlockPermission.All);
+        }
+    }
+
+    /// <summary>Takes note of what the owner uses and shares, and says what of it goes for now.</summary>
+    /// <exception cref="QmpException">The node is inactive, and the owner cannot do without.</exception>
+    internal (BlockPermission Used, BlockPermission Shared) Want(BlockNode node, BlockPermission used, BlockPermission shared)
+    {
+        Suspended = null;
+        if (node.IsActive)
+        {
+            return (used, shared);
+        }
+
+        if (!MayLose(used))
+        {
+            throw new QmpException($"Permission '{used.Describe()}' unavailable on inactive node");
+        }
+
+        Suspended = (used, shared);
+        return (BlockPermission.None, BlockPermission.All);
     }
 
     /// <summary>Closes the door once more; a turn.</summary>

@@ -51,5 +51,6 @@ public sealed class BlockChild
         edge.Node.RemoveParent(edge);
         edge.Node = to;
         to.AddParent(edge);
+        (edge.Parent as BlockBackend)?.FollowNode();
     }
 }

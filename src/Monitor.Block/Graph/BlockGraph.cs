@@ -79,6 +79,26 @@ public sealed partial class BlockGraph
         : nodeName is null ? null
         : Find(nodeName);
 
+    /// <summary>Refuses an inactive node for something that would write to its image.</summary>
+    /// <exception cref="QmpException">It is inactive.</exception>
+    public static void CheckActive(BlockNode node)
+    {
+        if (!node.IsActive)
+        {
+            throw new QmpException("Permission 'write' unavailable on inactive node");
+        }
+    }
+
+    /// <summary>Refuses an inactive node below an active one, which would use it.</summary>
+    /// <exception cref="QmpException">It is inactive, and the parent is not.</exception>
+    internal static void CheckActivity(BlockNode parent, string name, BlockNode child)
+    {
+        if (parent.IsActive && !child.IsActive)
+        {
+            throw new QmpException($"Inactive '{child.NodeName}' can't be a {name} child of active '{parent.NodeName}'");
+        }
+    }
+
     /// <summary>Refuses a node that another node stands on.</summary>
     /// <exception cref="QmpException">One does.</exception>
     public static void CheckRoot(BlockNode node)
@@ -138,6 +158,7 @@ public sealed partial class BlockGraph
     public void AttachRoot(BlockBackend backend, BlockNode node, BlockPermission used, BlockPermission shared, bool staysAtNode = false)
     {
         Debug.Assert(backend.Root is null, "a backend has one node");
+        (used, shared) = backend.Want(node, used, shared);
         backend.Root = Attach(backend, node, "root", BlockChildRole.None, used, shared, staysAtNode);
     }
 
@@ -163,7 +184,7 @@ public sealed partial class BlockGraph
         AssertTurn();
         BlockChild root = backend.Root!;
         (BlockPermission, BlockPermission) before = (root.Used, root.Shared);
-        (root.Used, root.Shared) = (used, shared);
+        (root.Used, root.Shared) = backend.Want(root.Node, used, shared);
         try
         {
             PermissionUpdate.Run(root.Node);
@@ -184,6 +205,7 @@ public sealed partial class BlockGraph
             throw new QmpException($"Making '{child.NodeName}' a {name} child of '{parent.NodeName}' would create a cycle");
         }
 
+        CheckActivity(parent, name, child);
         return Attach(parent, child, name, role, BlockPermission.None, BlockPermission.All, staysAtNode: false);
     }
 
@@ -209,6 +231,14 @@ public sealed partial class BlockGraph
         if (moved.Find(edge => edge.IsFrozen) is { } frozen)
         {
             throw new QmpException($"Cannot change '{frozen.Name}' link to '{from.NodeName}'");
+        }
+
+        foreach (BlockChild edge in moved)
+        {
+            if (edge.Parent is BlockNode parent)
+            {
+                CheckActivity(parent, edge.Name, to);
+            }
         }
 
         Repoint(moved, to);

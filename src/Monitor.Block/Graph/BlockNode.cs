@@ -32,6 +32,7 @@ public abstract class BlockNode : IBlockParent
     protected BlockNode(BlockNodeSettings settings)
     {
         Settings = settings;
+        IsActive = !settings.BeginsInactive;
         Bitmaps = new NodeBitmaps(0, settings.NodeName);
     }
 
@@ -55,8 +56,11 @@ public abstract class BlockNode : IBlockParent
         ? $"{{{BackingJson}\"driver\": \"{DriverName}\", \"file\": {below.OptionsJson}}}"
         : $"{{\"driver\": \"{DriverName}\"}}";
 
-    /// <summary>Whether writes are refused.</summary>
-    public bool IsReadOnly => Settings.ReadOnly;
+    /// <summary>Whether writes are refused: its options say so, or it is inactive.</summary>
+    public bool IsReadOnly => Settings.ReadOnly || !IsActive;
+
+    /// <summary>Whether the image is this process's to use. While it is not, another process may change it: nothing is written or locked here. See <see cref="BlockActivation"/>.</summary>
+    public bool IsActive { get; internal set; }
 
     /// <summary>The guest-visible length in bytes.</summary>
     public long SizeBytes => Volatile.Read(ref _sizeBytes);
@@ -284,6 +288,12 @@ public abstract class BlockNode : IBlockParent
     {
         await DoTruncateAsync(sizeBytes).ConfigureAwait(false);
         SetSize(sizeBytes);
+        TellParentsSize();
+    }
+
+    /// <summary>Tells the nodes above that this one's size may have changed.</summary>
+    internal void TellParentsSize()
+    {
         foreach (BlockChild edge in _parents)
         {
             (edge.Parent as BlockNode)?.FollowChildSize();
@@ -335,6 +345,23 @@ public abstract class BlockNode : IBlockParent
 
     /// <summary>Undoes <see cref="LeaveWritableAsync"/>: the node stays writable after all. Never fails: what cannot be done now is done before the next write.</summary>
     protected internal virtual ValueTask StayWritableAsync() => default;
+
+    /// <summary>Forgets what it keeps of an image that another process may change from now on. It is drained, stored and inactive. A turn.</summary>
+    protected internal virtual void OnInactivated()
+    {
+    }
+
+    /// <summary>Reads anew what another process may have changed. It is drained, has its permissions again, and its children are active.</summary>
+    /// <exception cref="QmpException">The image is not what it was.</exception>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    protected internal virtual ValueTask EnterActiveAsync()
+    {
+        MarkUnseenWrites();
+        return default;
+    }
+
+    /// <summary>Marks everything: what another process wrote while the node was inactive no bitmap in memory has seen.</summary>
+    protected void MarkUnseenWrites() => Bitmaps.MarkWritten(0, SizeBytes);
 
     /// <summary>Takes over those options of its driver that may change while it is open. Its children are the new ones; it is drained.</summary>
     /// <exception cref="QmpException">They do not fit; nothing was changed.</exception>

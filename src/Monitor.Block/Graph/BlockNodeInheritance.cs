@@ -4,18 +4,18 @@ namespace Monitor.Block;
 
 /// <summary>What a node's options are where its definition is silent: the defaults of a root, or what its parent passes down.</summary>
 /// <remarks>
-/// A child takes caching, force-share and writability from its parent, except that a backing node is read-only. Discards of a
+/// A child takes caching, force-share, inactivity and writability from its parent, except that a backing node is read-only. Discards of a
 /// child default to <c>unmap</c>: whether a discard comes down at all is its parent's decision. Detecting zeroes is never passed on.
 /// </remarks>
 internal readonly record struct BlockNodeInheritance(
-    bool ReadOnly, bool AutoReadOnly, bool DiscardUnmap, bool CacheDirect, bool CacheNoFlush, bool ForceShare)
+    bool ReadOnly, bool AutoReadOnly, bool DiscardUnmap, bool CacheDirect, bool CacheNoFlush, bool ForceShare, bool BeginsInactive)
 {
     /// <summary>The defaults of a node without parent.</summary>
     public static BlockNodeInheritance Root => default;
 
     /// <summary>What a child that holds its parent's data gets.</summary>
     public static BlockNodeInheritance Child(BlockNodeSettings parent) =>
-        new(parent.ReadOnly, parent.AutoReadOnly, true, parent.CacheDirect, parent.CacheNoFlush, parent.ForceShare);
+        new(parent.ReadOnly, parent.AutoReadOnly, true, parent.CacheDirect, parent.CacheNoFlush, parent.ForceShare, parent.BeginsInactive);
 
     /// <summary>What a backing node gets.</summary>
     public static BlockNodeInheritance Backing(BlockNodeSettings parent) =>
@@ -35,6 +35,7 @@ internal readonly record struct BlockNodeInheritance(
             CacheDirect = options.Cache?.Direct ?? CacheDirect,
             CacheNoFlush = options.Cache?.NoFlush ?? CacheNoFlush,
             ForceShare = options.ForceShare ?? ForceShare,
+            BeginsInactive = BeginsInactive || options.Active == false,
         };
         if (settings.ForceShare && !settings.ReadOnly)
         {

@@ -26,6 +26,9 @@ public sealed record BlockNodeSettings
 
     /// <summary>Opens although another process may write (<c>force-share</c>).</summary>
     public bool ForceShare { get; init; }
+
+    /// <summary>Is inactive once open (<c>active: false</c>); whether it still is <see cref="BlockNode.IsActive"/> says.</summary>
+    public bool BeginsInactive { get; init; }
 }
 
 /// <summary>What is done with writes that hold only zeroes (QAPI <c>BlockdevDetectZeroesOptions</c>).</summary>

@@ -122,6 +122,8 @@ public sealed class BlockReopen
             throw new QmpException($"Making '{child.NodeName}' a {name} child of '{parent.NodeName}' would create a cycle");
         }
 
+        BlockGraph.CheckActivity(parent, name, child);
+
         if (edge is not null && (edge.Role & BlockChildRole.Metadata) != 0)
         {
             throw new QmpException($"Cannot change the option '{name}'");
@@ -183,6 +185,11 @@ public sealed class BlockReopen
         if ((reopen.Options!.ForceShare ?? inherited.ForceShare) != node.Settings.ForceShare)
         {
             throw new QmpException("Cannot change the option 'force-share'");
+        }
+
+        if (reopen.Options.Active is { } active && active != node.IsActive)
+        {
+            throw new QmpException("Cannot change the option 'active'");
         }
 
         return reopen.Settings = inherited.Settle(reopen.Options, node.NodeName);

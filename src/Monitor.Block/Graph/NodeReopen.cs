@@ -29,11 +29,11 @@ internal sealed class NodeReopen(BlockNode node, BlockdevOptions? options)
     /// <summary>The nodes that were children before.</summary>
     public List<BlockNode> Left { get; } = [];
 
-    /// <summary>Whether it was writable and is to be read-only.</summary>
-    public bool BecomesReadOnly => Settings!.ReadOnly && !_settingsBefore.ReadOnly;
+    /// <summary>Whether it was writable and is to be read-only, and writes at all.</summary>
+    public bool BecomesReadOnly => node.IsActive && Settings!.ReadOnly && !_settingsBefore.ReadOnly;
 
-    /// <summary>Whether it was read-only and is to be writable.</summary>
-    public bool BecomesWritable => !Settings!.ReadOnly && _settingsBefore.ReadOnly;
+    /// <summary>Whether it was read-only and is to be writable, at once.</summary>
+    public bool BecomesWritable => node.IsActive && !Settings!.ReadOnly && _settingsBefore.ReadOnly;
 
     /// <summary>Changes settings and edges; permissions are the caller's affair.</summary>
     public void Apply()

@@ -6,7 +6,7 @@ namespace Monitor.Block;
 /// <remarks>
 /// The idea: permissions flow down. A node's edges to its children follow from what its own parents together use and share. So the
 /// update starts at the edited nodes and walks down, parents before children, collecting new values beside the old ones; if any node
-/// refuses, nothing was changed and the edit is undone by its caller.
+/// refuses, nothing was changed and the edit is undone by its caller. An inactive node only reads its children and shares everything.
 /// </remarks>
 internal sealed class PermissionUpdate
 {
@@ -105,7 +105,8 @@ internal sealed class PermissionUpdate
         _checked.Add((node, used, shared));
         foreach (BlockChild child in node.Children)
         {
-            _edges[child] = node.ChildPermissions(child, used, shared);
+            (BlockPermission childUsed, BlockPermission childShared) = node.ChildPermissions(child, used, shared);
+            _edges[child] = node.IsActive ? (childUsed, childShared) : (childUsed & BlockPermission.ConsistentRead, BlockPermission.All);
         }
     }
 

@@ -61,6 +61,34 @@ public sealed partial class BlockNodeCommands
     }
 
     /// <inheritdoc/>
+    public async ValueTask BlockdevSetActiveAsync(BlockdevSetActiveArguments arguments)
+    {
+        lifetime.CheckRunning();
+        using GraphChange change = await Graph.ChangeAsync();
+        BlockNode? node = arguments.NodeName is { } name ? Graph.Get(name) : null;
+        IReadOnlyList<BlockNode> nodes = node is null ? Graph.Nodes : [node];
+        if (arguments.Active)
+        {
+            await BlockActivation.ActivateAsync(Graph, nodes);
+            return;
+        }
+
+        if (node is not null && node.Parents.Any(edge => edge.Parent is BlockNode { IsActive: true }))
+        {
+            throw new QmpException("Node has active parent node");
+        }
+
+        try
+        {
+            await BlockActivation.InactivateAsync(Graph, nodes);
+        }
+        catch (QmpException e)
+        {
+            throw new QmpException($"Failed to inactivate {(node is null ? "all nodes" : "node")}: {e.Message}");
+        }
+    }
+
+    /// <inheritdoc/>
     public async ValueTask ChangeBackingFileAsync(ChangeBackingFileArguments arguments)
     {
         lifetime.CheckRunning();
@@ -79,6 +107,7 @@ public sealed partial class BlockNodeCommands
             throw new QmpException($"'{arguments.Device}' and image file are not in the same chain");
         }
 
+        BlockGraph.CheckActive(image);
         using DrainedSection section = await Graph.DrainAsync(image);
         bool wasReadOnly = image.IsReadOnly;
         if (wasReadOnly)

@@ -35,7 +35,7 @@ public sealed class ExportCommands(BlockGraph graph, ExportManager exports, Daem
             Type = BlockExportType.Nbd,
             Id = name,
             NodeName = node.NodeName,
-            Writable = arguments.Writable == true && !node.IsReadOnly,
+            Writable = arguments.Writable == true && !node.Settings.ReadOnly,
             Branch = new BlockExportOptionsNbd
             {
                 Name = name,

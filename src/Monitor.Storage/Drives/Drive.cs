@@ -27,7 +27,7 @@ public sealed class Drive : IRequestPolicy
         _graph = graph;
         _runState = runState;
         IsLegacy = isLegacy;
-        Backend = new BlockBackend { Policy = this };
+        Backend = new BlockBackend { Policy = this, AllowsInactive = true };
     }
 
     /// <summary>The door to its node.</summary>
@@ -127,7 +127,7 @@ public sealed class Drive : IRequestPolicy
     {
         if (Backend.HasMedium)
         {
-            IsReadOnlyByDefault = Backend.Node.IsReadOnly;
+            IsReadOnlyByDefault = Backend.Node.Settings.ReadOnly;
             DetectsZeroes = Backend.Node.Settings.DetectZeroes;
         }
     }
@@ -209,7 +209,7 @@ public sealed class Drive : IRequestPolicy
             return (BlockPermission.ConsistentRead | write, BlockPermission.All);
         }
 
-        bool writes = device.Model.Writes == DeviceWrites.Always || (device.Model.Writes == DeviceWrites.IfPossible && !node.IsReadOnly);
+        bool writes = device.Model.Writes == DeviceWrites.Always || (device.Model.Writes == DeviceWrites.IfPossible && !node.Settings.ReadOnly);
         BlockPermission shared = BlockPermission.ConsistentRead | BlockPermission.WriteUnchanged;
         shared |= device.Model.FollowsResize ? BlockPermission.Resize : BlockPermission.None;
         shared |= device.SharesWriting ? BlockPermission.Write : BlockPermission.None;

@@ -79,7 +79,13 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
         BlockNode node = drive?.Backend.Node ?? FindNode(options);
         CheckPlace(options, node);
         bool isWritable = options.Writable == true;
-        BlockBackend backend = drive?.Backend ?? AttachDoor(node, isWritable);
+        bool allowsInactive = options.AllowInactive == true;
+        if (!allowsInactive)
+        {
+            await BlockActivation.ActivateAsync(graph, [node]);
+        }
+
+        BlockBackend backend = drive?.Backend ?? AttachDoor(node, isWritable, allowsInactive);
         CountWriter(drive, isWritable ? 1 : 0);
         try
         {
@@ -118,7 +124,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
         {
             if (node.Bitmaps.TryFind(name) is { } bitmap)
             {
-                return writable || node.IsReadOnly || !bitmap.IsEnabled
+                return writable || node.Settings.ReadOnly || !bitmap.IsEnabled
                     ? bitmap
                     : throw new QmpException($"Enabled bitmap '{name}' incompatible with readonly export");
             }
@@ -178,9 +184,9 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
         return options.Writable == true && isReadOnly ? throw new QmpException("Cannot export read-only node as writable") : drive;
     }
 
-    private BlockBackend AttachDoor(BlockNode node, bool isWritable)
+    private BlockBackend AttachDoor(BlockNode node, bool isWritable, bool allowsInactive)
     {
-        var door = new BlockBackend();
+        var door = new BlockBackend { AllowsInactive = allowsInactive };
         BlockPermission used = BlockPermission.ConsistentRead | (isWritable ? BlockPermission.Write : BlockPermission.None);
         graph.AttachRoot(door, node, used, BlockPermission.All & ~BlockPermission.Resize);
         return door;
@@ -201,7 +207,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
 
     private void CheckPlace(BlockExportOptions options, BlockNode node)
     {
-        if (options.Writable == true && node.IsReadOnly)
+        if (options.Writable == true && node.Settings.ReadOnly)
         {
             throw new QmpException("Cannot export read-only node as writable");
         }

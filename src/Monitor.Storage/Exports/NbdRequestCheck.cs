@@ -72,6 +72,12 @@ internal static class NbdRequestCheck
             return NbdError.Invalid;
         }
 
+        if (header.Command != NbdCommand.Read && export.Backend.Root is { Node.IsActive: false })
+        {
+            message = "export is inactive";
+            return NbdError.NotPermitted;
+        }
+
         message = null;
         return NbdError.None;
     }

@@ -21,6 +21,7 @@ internal static class ImageCheck
             return;
         }
 
+        BlockGraph.CheckActive(image);
         using DrainedSection section = await graph.DrainAsync(image);
         if (image.IsReadOnly)
         {

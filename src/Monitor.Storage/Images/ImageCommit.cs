@@ -22,6 +22,7 @@ internal static class ImageCommit
     public static async Task RunAsync(BlockGraph graph, BlockNode top)
     {
         BlockNode below = top.Backing!.Node;
+        BlockGraph.CheckActive(below);
         using DrainedSection section = await graph.DrainAsync(below);
         bool wasReadOnly = below.IsReadOnly;
         if (wasReadOnly)

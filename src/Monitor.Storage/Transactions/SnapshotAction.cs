@@ -16,6 +16,8 @@ internal abstract class SnapshotAction(JobManager jobs) : TransactionStep
 {
     private readonly HashSet<BlockChild> _moved = [];
     private BlockNode? _base;
+    private BlockNode? _inactivated;
+    private QmpException? _refusal;
     private BlockChild? _backing;
 
     public override bool NeedsInstant => true;
@@ -26,8 +28,38 @@ internal abstract class SnapshotAction(JobManager jobs) : TransactionStep
     /// <summary>The nodes.</summary>
     protected BlockGraph Graph => jobs.Graph;
 
+    /// <summary>An overlay on an inactive node is inactive too, for an active one would use that node.</summary>
+    public override async ValueTask CaptureAsync()
+    {
+        try
+        {
+            if (!FindNode().IsActive && FindOverlay() is { IsActive: true } overlay)
+            {
+                await BlockActivation.InactivateAsync(Graph, [overlay]);
+                _inactivated = overlay;
+            }
+        }
+        catch (QmpException e)
+        {
+            _refusal = e;
+        }
+    }
+
+    public override async ValueTask UndoCaptureAsync()
+    {
+        if (_inactivated is { } overlay)
+        {
+            await BlockActivation.ActivateAsync(Graph, [overlay]);
+        }
+    }
+
     public override void Prepare()
     {
+        if (_refusal is not null)
+        {
+            throw _refusal;
+        }
+
         _base = FindNode();
         OperationBlockers.Check(jobs, _base);
         BlockNode overlay = FindOverlay();
@@ -55,7 +87,7 @@ internal abstract class SnapshotAction(JobManager jobs) : TransactionStep
     {
         try
         {
-            if (!_base!.IsReadOnly)
+            if (!_base!.Settings.ReadOnly)
             {
                 await BlockThreads.RunAsync(_base.FlushAsync);
                 await BlockReopen.SetReadOnlyAsync(Graph, _base, readOnly: true);

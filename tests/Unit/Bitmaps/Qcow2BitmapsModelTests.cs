@@ -85,7 +85,8 @@ public sealed class Qcow2BitmapsModelTests
                     await _store.ReopenWritableAsync();
                     break;
                 case 96:
-                    await _store.InactivateAsync();
+                    await _store.ReopenReadOnlyAsync();
+                    _store.Forget();
                     await _store.LoadAsync();
                     break;
                 case < 99:

@@ -135,7 +135,8 @@ public sealed class Qcow2BitmapsTests
         DirtyBitmap travels = node.Add("travels", 65536, persistent: true);
         travels.IsStoreSkipped = true;
         node.MarkWritten(0, 1);
-        await store.InactivateAsync();
+        await store.ReopenReadOnlyAsync();
+        store.Forget();
         Assert.That(node.List().Select(info => info.Name), Is.EqualTo(new[] { "travels" }));
         await store.LoadAsync();
         (string, long)[] expected = [("stored", 65536), ("travels", 65536)];

@@ -165,6 +165,14 @@ public sealed class FileNode : BlockNode
     }
 
     /// <inheritdoc/>
+    protected internal override ValueTask EnterActiveAsync()
+    {
+        _extents.Forget();
+        SetSize(SizeOf(_file));
+        return base.EnterActiveAsync();
+    }
+
+    /// <inheritdoc/>
     protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
     {
         if (_direct is not null)
@@ -260,12 +268,14 @@ public sealed class FileNode : BlockNode
         }
 
         Identity = status.Identity;
-        SetSize(IsDevice ? file.SeekEnd() : status.SizeBytes);
+        SetSize(SizeOf(file));
         _direct = Settings.CacheDirect ? new DirectTransfer(file) : null;
         _lock = _locking ? new ImageLock(file.Duplicate()) : null;
         _extents = new FileExtents(file);
         _file = file;
     }
+
+    private long SizeOf(PosixFile file) => IsDevice ? file.SeekEnd() : file.Status().SizeBytes;
 
     // Each in a method of its own: a lambda's captures are allocated where its method begins, also when it never runs.
     private ValueTask ReadColdAsync(long offset, Memory<byte> buffer) => new(BlockThreads.RunAsync(() => ReadToEnd(offset, buffer.Span)));

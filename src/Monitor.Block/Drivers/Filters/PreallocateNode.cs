@@ -72,6 +72,14 @@ public sealed class PreallocateNode : FilterNode
     }
 
     /// <inheritdoc/>
+    protected internal override ValueTask EnterActiveAsync()
+    {
+        _fileEnd = Below.SizeBytes;
+        SetSize(_fileEnd);
+        return base.EnterActiveAsync();
+    }
+
+    /// <inheritdoc/>
     protected internal override void FollowChildSize()
     {
         if (!_isActive)

@@ -86,6 +86,14 @@ public sealed partial class Qcow2Node : IQcow2BitmapHost
         return WriteHeaderAsync();
     }
 
+    private async ValueTask LoadBitmapsAsync()
+    {
+        if (!ShowsSnapshot && IsActive)
+        {
+            await _storedBitmaps.LoadAsync().ConfigureAwait(false);
+        }
+    }
+
     private async ValueTask StoreBitmapsAsync()
     {
         try

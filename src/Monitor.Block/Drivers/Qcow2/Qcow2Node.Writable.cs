@@ -2,7 +2,7 @@ using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
 
-/// <summary>From writable to read-only and back while the image is open.</summary>
+/// <summary>From writable to read-only or to another process, and back, while the image is open.</summary>
 /// <remarks>
 /// A writable image has its bitmaps marked in use on disk, so that a crash leaves none that looks exact and is not. When a reopen to
 /// read-only is refused after the bitmaps were stored, and marking them again fails too, writes are held back: each one first tries
@@ -62,6 +62,25 @@ public sealed partial class Qcow2Node
         {
             DaemonLog.Error("Block", $"node {NodeName}: its bitmaps could not be marked in use again; writes wait for that: {e.Message}");
             _isHeldBack = true;
+        }
+    }
+
+    /// <inheritdoc/>
+    protected internal override void OnInactivated() => _storedBitmaps.Forget();
+
+    /// <inheritdoc/>
+    protected internal override async ValueTask EnterActiveAsync()
+    {
+        try
+        {
+            await ReadImageAsync().ConfigureAwait(false);
+            MarkUnseenWrites();
+            await LoadBitmapsAsync().ConfigureAwait(false);
+            _isHeldBack = false;
+        }
+        catch (Exception e) when (e is QmpException or BlockIoException)
+        {
+            throw new QmpException($"Could not reopen qcow2 layer: {e.Message}");
         }
     }
 

@@ -69,6 +69,15 @@ public sealed partial class Qcow2Node : FormatNode
     public override async ValueTask OpenAsync()
     {
         _file = FindChild(BlockChildRole.Primary)!;
+        _storedBitmaps = new Qcow2Bitmaps(this, Bitmaps);
+        Bitmaps.Store = _storedBitmaps;
+        await ReadImageAsync().ConfigureAwait(false);
+        await LoadBitmapsAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Reads header and tables, at open and whenever another process may have changed them.</summary>
+    private async ValueTask ReadImageAsync()
+    {
         Qcow2OpenImage image = await Qcow2OpenImage.ReadAsync(new ImageFile(_file), IsReadOnly).ConfigureAwait(false);
         Qcow2Header header = image.Header.Header;
         long size = (long)header.SizeBytes;
@@ -101,13 +110,7 @@ public sealed partial class Qcow2Node : FormatNode
             await ClearUnknownAutoclearAsync().ConfigureAwait(false);
         }
 
-        _storedBitmaps = new Qcow2Bitmaps(this, Bitmaps);
-        Bitmaps.Store = _storedBitmaps;
-        if (!ShowsSnapshot)
-        {
-            await _storedBitmaps.LoadAsync().ConfigureAwait(false);
-        }
-
+        _cleaner?.Stop();
         _cleaner = new CacheCleaner(_image, CleanInterval(_options), _time);
     }
 

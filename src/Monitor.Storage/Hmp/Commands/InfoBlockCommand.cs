@@ -85,7 +85,7 @@ internal sealed class InfoBlockCommand(BlockNodeCommands blockNodes) : HmpComman
     }
 
     private static void PrintHead(BlockDeviceInfo node, StringBuilder output) =>
-        output.Append($": {node.File} ({node.Drv}{(node.Ro ? ", read-only" : "")}{(node.Encrypted ? ", encrypted" : "")})\n");
+        output.Append($": {node.File} ({node.Drv}{(node.Ro ? ", read-only" : "")}{(node.Active == false ? ", inactive" : "")}{(node.Encrypted ? ", encrypted" : "")})\n");
 
     private static void PrintBody(BlockDeviceInfo node, bool verbose, StringBuilder output)
     {

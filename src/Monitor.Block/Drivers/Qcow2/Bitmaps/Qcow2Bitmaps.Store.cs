@@ -7,16 +7,16 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <content>How the bitmaps get into the image.</content>
 internal sealed partial class Qcow2Bitmaps
 {
-    private async ValueTask<List<DirtyBitmap>> DoStoreAsync()
+    private async ValueTask DoStoreAsync()
     {
-        var storing = new List<DirtyBitmap>();
         if (_host.IsReadOnly)
-            return storing;
+            return;
         HashSet<DirtyBitmap> live = [.. _bitmaps.Named()];
-        storing.AddRange(live.Where(bitmap => bitmap is { IsPersistent: true, IsStoreSkipped: false, IsInconsistent: false }).Reverse());
+        List<DirtyBitmap> storing =
+            [.. live.Where(bitmap => bitmap is { IsPersistent: true, IsStoreSkipped: false, IsInconsistent: false }).Reverse()];
         List<Qcow2StoredBitmap> next = _stored.FindAll(stored => live.Contains(stored.Bitmap));
         if (storing.Count == 0 && next.Count == _stored.Count)
-            return storing;
+            return;
         var allocated = new List<Qcow2ClusterRun>();
         try
         {
@@ -29,8 +29,6 @@ internal sealed partial class Qcow2Bitmaps
             await FreeAsync(allocated).ConfigureAwait(false);
             throw;
         }
-
-        return storing;
     }
 
     /// <summary>Writes what changed and puts its entries into <paramref name="next"/>, in place of their old ones or behind them.</summary>

@@ -86,7 +86,7 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
 
     /// <summary>Stores all bitmaps because the image is being closed. The doors are closed.</summary>
     /// <exception cref="BlockIoException">The image cannot be written; the entries stay in use and the bitmaps in memory.</exception>
-    internal ValueTask StoreAsync() => AloneAsync(async () => await DoStoreAsync().ConfigureAwait(false));
+    internal ValueTask StoreAsync() => AloneAsync(DoStoreAsync);
 
     /// <summary>Stores all bitmaps and makes them read-only, because the image is about to become so. The doors are closed.</summary>
     /// <exception cref="BlockIoException">As for <see cref="StoreAsync"/>.</exception>
@@ -106,15 +106,21 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
     });
 
     /// <summary>
-    /// Stores all bitmaps and drops from memory those that were stored, because another process takes the image over. The doors are closed.
+    /// Drops from memory what <see cref="ReopenReadOnlyAsync"/> stored, because another process takes the image over. The doors are closed.
+    /// A bitmap that was not stored, for it is to travel by migration, stays and records.
     /// </summary>
-    /// <exception cref="BlockIoException">As for <see cref="StoreAsync"/>.</exception>
-    internal ValueTask InactivateAsync() => AloneAsync(async () =>
+    internal void Forget()
     {
-        foreach (DirtyBitmap bitmap in await DoStoreAsync().ConfigureAwait(false))
-            _bitmaps.Release(bitmap);
+        foreach (Qcow2StoredBitmap stored in _stored)
+        {
+            if (stored.Bitmap.IsStoreSkipped)
+                _bitmaps.SetReadOnly(stored.Bitmap, false);
+            else
+                _bitmaps.Release(stored.Bitmap);
+        }
+
         Volatile.Write(ref _stored, []);
-    });
+    }
 
     /// <inheritdoc/>
     public ValueTask RemoveGoneAsync() => AloneAsync(async () =>
@@ -250,7 +256,10 @@ internal sealed partial class Qcow2Bitmaps : IBitmapStore
     {
         string name = Qcow2BitmapDirectory.NameOf(entry);
         bool inconsistent = (entry.Flags & Qcow2BitmapFlags.InUse) != 0;
-        return _bitmaps.TryFind(name)
+        DirtyBitmap? kept = _bitmaps.TryFind(name);
+        if (kept is not null && !inconsistent)
+            throw new QmpException($"Bitmap already exists: {name}");
+        return kept
             ?? _bitmaps.AddStored(name, content, (entry.Flags & Qcow2BitmapFlags.Auto) != 0, _host.IsReadOnly, inconsistent);
     }
 
