@@ -26,6 +26,12 @@ internal static class ImageFiles
     public static async Task<OpenImage> OpenAsync(string path, BlockdevOptionsQcow2? options = null, BlockNode? backing = null, bool readOnly = false, BlockNode? dataFile = null)
     {
         FileNode file = await OpenFileAsync(path, readOnly);
+        return new OpenImage(await OpenOnAsync(file, options, backing, readOnly, dataFile), file);
+    }
+
+    /// <summary>Opens an image on a node.</summary>
+    public static async Task<Qcow2Node> OpenOnAsync(BlockNode file, BlockdevOptionsQcow2? options, BlockNode? backing, bool readOnly, BlockNode? dataFile)
+    {
         var node = new Qcow2Node(new BlockNodeSettings { NodeName = "image", DiscardUnmap = true, ReadOnly = readOnly }, options, new NoEvents());
         Attach(node, file, "file", BlockChildRole.Image);
         if (dataFile is not null)
@@ -39,10 +45,10 @@ internal static class ImageFiles
         }
 
         await node.OpenAsync();
-        return new OpenImage(node, file);
+        return node;
     }
 
-    private static void Attach(BlockNode parent, BlockNode child, string name, BlockChildRole role)
+    public static void Attach(BlockNode parent, BlockNode child, string name, BlockChildRole role)
     {
         var edge = new BlockChild(parent, child, name, role);
         parent.AddChild(edge);

@@ -54,7 +54,37 @@ internal sealed class ImageChecker
             ReferGuestClusters(l1, entries, refcount: null);
         }
 
+        ReferBitmaps();
         Compare(blocks, order);
+    }
+
+    private void ReferBitmaps()
+    {
+        bool trusted = (Byte(95) & 1) != 0 && U32(4) >= 3;
+        for (long at = U32(100); trusted && U32(at) != 0; at += 8 + ((U32(at + 4) + 7L) & ~7L))
+        {
+            if (U32(at) == 0x23852875)
+            {
+                ReferDirectory((long)U64(at + 24), (long)U64(at + 16));
+            }
+        }
+    }
+
+    private void ReferDirectory(long start, long bytes)
+    {
+        Refer(start, bytes, "bitmap directory");
+        for (long entry = start; entry < start + bytes; entry += (24 + U32(entry + 20) + (U32(entry + 16) & 0xFFFF) + 7L) & ~7L)
+        {
+            (long table, uint entries) = ((long)U64(entry), U32(entry + 8));
+            Refer(table, entries * 8L, "bitmap table");
+            for (long i = 0; i < entries; i++)
+            {
+                if ((long)(U64(table + (i * 8)) & OffsetMask) is not 0 and long data)
+                {
+                    Refer(data, 1, "bitmap data");
+                }
+            }
+        }
     }
 
     /// <summary>What a snapshot shows, found without the driver; no backing file, nothing compressed.</summary>

@@ -6,10 +6,10 @@ namespace Unit.Qcow2;
 internal sealed class StorageNode : BlockNode
 {
     private readonly Lock _gate = new();
-    private readonly List<(long Offset, byte[] Bytes)> _unflushed = [];
+    private readonly List<StorageChange> _unflushed = [];
     private readonly Random? _lateness;
     private readonly StorageContent _content;
-    private StorageContent _durable;
+    private readonly StorageContent _durable;
 
     public StorageNode(StorageContent? content = null, int? latenessSeed = null, bool readOnly = false)
         : base(new BlockNodeSettings { NodeName = "storage", ReadOnly = readOnly, DiscardUnmap = true })
@@ -22,11 +22,15 @@ internal sealed class StorageNode : BlockNode
 
     public override string DriverName => "storage";
 
-    /// <summary>The number of the write or flush at which the power fails; counted from 0.</summary>
-    public int StopsAt { get; set; } = int.MaxValue;
+    /// <summary>May be shared with other storages.</summary>
+    public PowerSupply Power { get; init; } = new();
 
-    /// <summary>Writes and flushes so far.</summary>
-    public int Operations { get; private set; }
+    /// <summary>The number of the write, truncation or flush at which the power fails; counted from 0.</summary>
+    public int StopsAt
+    {
+        get => Power.StopsAt;
+        set => Power.StopsAt = value;
+    }
 
     /// <summary>Flushes that fail although the power stays on.</summary>
     public bool FailsFlushes { get; set; }
@@ -34,7 +38,7 @@ internal sealed class StorageNode : BlockNode
     /// <summary>Fails writes while it answers true.</summary>
     public Func<long, bool>? FailsWrite { get; set; }
 
-    /// <summary>The number of the one request (read, write or flush, counted from 0) that fails although the power stays on.</summary>
+    /// <summary>The number of the one request (read, write, truncation or flush, counted from 0) that fails although the power stays on.</summary>
     public int FailsOnceAt { get; set; } = int.MaxValue;
 
     /// <summary>Requests so far.</summary>
@@ -46,7 +50,7 @@ internal sealed class StorageNode : BlockNode
     /// <summary>Reads begin when it completes.</summary>
     public Task ReadGate { get; set; } = Task.CompletedTask;
 
-    public bool HasStopped { get; private set; }
+    public bool HasStopped => Power.HasStopped;
 
     public byte[] Bytes => _content.ToArray();
 
@@ -61,21 +65,7 @@ internal sealed class StorageNode : BlockNode
     public StorageContent AfterPowerFailure(Random random)
     {
         StorageContent left = _durable.Clone();
-        foreach ((long offset, byte[] bytes) in _unflushed)
-        {
-            int luck = random.Next(3);
-            for (int at = 0; at < bytes.Length && luck > 0;)
-            {
-                int part = (int)Math.Min(bytes.Length - at, 512 - ((offset + at) % 512));
-                if (luck == 1 || random.Next(2) == 0)
-                {
-                    left.Write(offset + at, bytes.AsSpan(at, part));
-                }
-
-                at += part;
-            }
-        }
-
+        _unflushed.ForEach(change => change.ApplyPartlyTo(left, random));
         return left;
     }
 
@@ -93,20 +83,8 @@ internal sealed class StorageNode : BlockNode
     protected override async ValueTask DoWriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {
         await BeLateAsync();
-        lock (_gate)
-        {
-            bool stopsNow = Operations == StopsAt;
-            Count();
-            if (stopsNow)
-            {
-                _unflushed.Add((offset, buffer.ToArray()));
-            }
-
-            FailIf(HasStopped || Requests++ == FailsOnceAt || (FailsWrite?.Invoke(offset) ?? false));
-            _content.Write(offset, buffer.Span);
-            _unflushed.Add((offset, buffer.ToArray()));
-        }
-
+        bool fails = FailsWrite?.Invoke(offset) ?? false;
+        Change(new StorageChange(offset, buffer.ToArray()), fails);
         GrowTo(offset + buffer.Length);
         await BeLateAsync();
     }
@@ -122,26 +100,43 @@ internal sealed class StorageNode : BlockNode
         await BeLateAsync();
         lock (_gate)
         {
-            Count();
+            Power.Draw();
             HasFailedFlush |= Requests == FailsOnceAt;
             FailIf(HasStopped || Requests++ == FailsOnceAt || FailsFlushes);
-            foreach ((long offset, byte[] bytes) in _unflushed)
-            {
-                _durable.Write(offset, bytes);
-            }
-
+            _unflushed.ForEach(change => change.ApplyTo(_durable));
             _unflushed.Clear();
         }
     }
 
     protected override ValueTask DoTruncateAsync(long sizeBytes)
     {
-        _content.Truncate(sizeBytes);
-        _durable = _content.Clone();
+        Change(new StorageChange(sizeBytes, null), fails: false);
         return default;
     }
 
-    private void Count() => HasStopped |= Operations++ == StopsAt;
+    /// <summary>Changes the content; what fails may have been done in part.</summary>
+    private void Change(StorageChange change, bool fails)
+    {
+        lock (_gate)
+        {
+            if (Power.Draw())
+            {
+                _unflushed.Add(change);
+            }
+
+            FailIf(HasStopped);
+            bool failsOnce = Requests++ == FailsOnceAt;
+            if (failsOnce && change.Bytes is { } bytes)
+            {
+                change = change with { Bytes = bytes[..(bytes.Length / 2)] };
+            }
+
+            FailIf(fails || (failsOnce && change.Bytes is null));
+            change.ApplyTo(_content);
+            _unflushed.Add(change);
+            FailIf(failsOnce);
+        }
+    }
 
     private static void FailIf(bool failing)
     {
