@@ -241,6 +241,8 @@ public sealed partial class BlockGraph
             }
         }
 
+        // Newest first, as in QEMU: the order of the users decides which of several conflicts is named.
+        moved.Reverse();
         Repoint(moved, to);
         try
         {
@@ -248,6 +250,7 @@ public sealed partial class BlockGraph
         }
         catch
         {
+            moved.Reverse();
             Repoint(moved, from);
             throw;
         }

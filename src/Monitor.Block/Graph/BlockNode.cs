@@ -47,14 +47,15 @@ public abstract class BlockNode : IBlockParent
 
     /// <summary>What <c>filename</c> of the queries shows: a path, or a <c>json:</c> form where a path does not say enough, or empty.</summary>
     public virtual string FileName => FilteredOrFile is not { } below ? ""
-        : IsBackingOverridden ? JsonFileName
-        : IsFilter || !below.FileName.StartsWith(JsonPrefix, StringComparison.Ordinal) ? below.FileName
-        : JsonFileName;
+        : IsFilter ? below.FileName
+        : IsBackingOverridden || !below.IsProtocol || below.FileName.StartsWith(JsonPrefix, StringComparison.Ordinal) ? JsonFileName
+        : below.FileName;
+
+    /// <summary>The name of what the image lies in at the very bottom: relative names inside it count from there.</summary>
+    public string MediumName => FilteredOrFile is { } below ? below.MediumName : FileName;
 
     /// <summary>The options that make the node, as JSON; the members stand in the order in which QEMU happens to write them.</summary>
-    public virtual string OptionsJson => FilteredOrFile is { } below
-        ? $"{{{BackingJson}\"driver\": \"{DriverName}\", \"file\": {below.OptionsJson}}}"
-        : $"{{\"driver\": \"{DriverName}\"}}";
+    public virtual string OptionsJson => DescribeOptions(new OptionsText(DriverName)).ToString();
 
     /// <summary>Whether writes are refused: its options say so, or it is inactive.</summary>
     public bool IsReadOnly => Settings.ReadOnly || !IsActive;
@@ -127,9 +128,27 @@ public abstract class BlockNode : IBlockParent
     /// <summary>Whether the open backing node is another one than the image names: then the image's path says too little.</summary>
     private bool IsBackingOverridden => SupportsBacking && (ImpliedBackingName ?? "") != (Backing?.Node.FileName ?? "");
 
-    private string BackingJson => IsBackingOverridden ? $"\"backing\": {Backing?.Node.OptionsJson ?? "null"}, " : "";
+    /// <summary>The edge to the node whose content shows through: what a filter filters, or the backing node.</summary>
+    public BlockChild? FilteredOrBacking => FindChild(IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite);
 
     private BlockNode? FilteredOrFile => (FindChild(BlockChildRole.Filtered) ?? FindChild(BlockChildRole.Primary))?.Node;
+
+    /// <summary>Whether the node's name may be taken for that of a format above it: it is no format itself, and no filter that shows one.</summary>
+    protected internal virtual bool IsProtocol => Children.Count == 0;
+
+    /// <summary>Adds the nodes below to a node's options.</summary>
+    private protected OptionsText DescribeOptions(OptionsText options)
+    {
+        foreach (BlockChild child in Children)
+        {
+            if ((child.Role & BlockChildRole.CopyOnWrite) == 0 || IsBackingOverridden)
+            {
+                options.Add(child.Name, child.Node.OptionsJson);
+            }
+        }
+
+        return IsBackingOverridden && Backing is null ? options.Add("backing", "null") : options;
+    }
 
     /// <summary>The first child edge that has <paramref name="role"/>.</summary>
     public BlockChild? FindChild(BlockChildRole role)

@@ -21,34 +21,19 @@ internal readonly record struct BlockNodeInheritance(
     public static BlockNodeInheritance Backing(BlockNodeSettings parent) =>
         Child(parent) with { ReadOnly = true, AutoReadOnly = false };
 
-    /// <summary>The settings of a node with these options.</summary>
-    /// <exception cref="QmpException">The options contradict each other.</exception>
-    public BlockNodeSettings Settle(BlockdevOptions options, string nodeName)
+    /// <summary>The settings of a node with these options; whether they contradict each other is not looked at.</summary>
+    public BlockNodeSettings Settle(BlockdevOptions options, string nodeName) => new()
     {
-        var settings = new BlockNodeSettings
-        {
-            NodeName = nodeName,
-            ReadOnly = options.ReadOnly ?? ReadOnly,
-            AutoReadOnly = options.AutoReadOnly ?? AutoReadOnly,
-            DiscardUnmap = options.Discard is { } discard ? discard == BlockdevDiscardOptions.Unmap : DiscardUnmap,
-            DetectZeroes = Mode(options.DetectZeroes),
-            CacheDirect = options.Cache?.Direct ?? CacheDirect,
-            CacheNoFlush = options.Cache?.NoFlush ?? CacheNoFlush,
-            ForceShare = options.ForceShare ?? ForceShare,
-            BeginsInactive = BeginsInactive || options.Active == false,
-        };
-        if (settings.ForceShare && !settings.ReadOnly)
-        {
-            throw new QmpException("force-share=on can only be used with read-only images");
-        }
-
-        if (settings.DetectZeroes == DetectZeroesMode.Unmap && !settings.DiscardUnmap)
-        {
-            throw new QmpException("setting detect-zeroes to unmap is not allowed without setting discard operation to unmap");
-        }
-
-        return settings;
-    }
+        NodeName = nodeName,
+        ReadOnly = options.ReadOnly ?? ReadOnly,
+        AutoReadOnly = options.AutoReadOnly ?? AutoReadOnly,
+        DiscardUnmap = options.Discard is { } discard ? discard == BlockdevDiscardOptions.Unmap : DiscardUnmap,
+        DetectZeroes = Mode(options.DetectZeroes),
+        CacheDirect = options.Cache?.Direct ?? CacheDirect,
+        CacheNoFlush = options.Cache?.NoFlush ?? CacheNoFlush,
+        ForceShare = options.ForceShare ?? ForceShare,
+        BeginsInactive = BeginsInactive || options.Active == false,
+    };
 
     private static DetectZeroesMode Mode(BlockdevDetectZeroesOptions? option) => option switch
     {

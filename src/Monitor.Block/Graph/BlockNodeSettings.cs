@@ -1,3 +1,5 @@
+using Monitor.Qapi;
+
 namespace Monitor.Block;
 
 /// <summary>The options that every node has (QAPI <c>BlockdevOptions</c>, the members before the driver's own).</summary>
@@ -29,6 +31,26 @@ public sealed record BlockNodeSettings
 
     /// <summary>Is inactive once open (<c>active: false</c>); whether it still is <see cref="BlockNode.IsActive"/> says.</summary>
     public bool BeginsInactive { get; init; }
+
+    /// <summary>Refuses <see cref="ForceShare"/> for a node that may write.</summary>
+    /// <exception cref="QmpException">It may.</exception>
+    internal void CheckForceShare()
+    {
+        if (ForceShare && !ReadOnly)
+        {
+            throw new QmpException("force-share=on can only be used with read-only images");
+        }
+    }
+
+    /// <summary>Refuses unmapping of zeroes where nothing is unmapped.</summary>
+    /// <exception cref="QmpException">It is asked for.</exception>
+    internal void CheckDetectZeroes()
+    {
+        if (DetectZeroes == DetectZeroesMode.Unmap && !DiscardUnmap)
+        {
+            throw new QmpException("setting detect-zeroes to unmap is not allowed without setting discard operation to unmap");
+        }
+    }
 }
 
 /// <summary>What is done with writes that hold only zeroes (QAPI <c>BlockdevDetectZeroesOptions</c>).</summary>

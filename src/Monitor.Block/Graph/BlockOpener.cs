@@ -7,13 +7,16 @@ namespace Monitor.Block;
 
 /// <summary>Makes nodes from options: a tree of definitions, with the backing chain that the images name, opened as one and added as one.</summary>
 /// <remarks>
-/// Order, for every node: its children; its name; the node itself, with its edges (permissions are checked) before it reads its medium on
-/// a block thread; its backing node. Nothing is in the graph until everything is open, so no one sees half a tree; a failure closes and
+/// Order, for every node, which decides what a client hears of several mistakes: its file; its own settings; its name; its edges (permissions
+/// are checked), opening the other children on the way; its medium, read on a block thread; its backing node. Nothing is in the graph until everything is open, so no one sees half a tree; a failure closes and
 /// frees everything in reverse. Edges to nodes that are in the graph already are put under the gate for graph changes, which the
 /// caller must not hold meanwhile.
 /// </remarks>
 public sealed class BlockOpener
 {
+    /// <summary>The child that stands before its parent in the list of nodes, as in QEMU a format's file does.</summary>
+    private const string FileChild = "file";
+
     private readonly BlockGraph _graph;
     private readonly List<(BlockNode Node, NodeNameReservation Name)> _made = [];
     private readonly HashSet<BlockNode> _opened = [];
@@ -49,13 +52,14 @@ public sealed class BlockOpener
         IBlockDriver driver = BlockDriverTable.Get(options.Driver);
         BlockNodeSettings settings = inherited.Settle(options, options.NodeName ?? NodeName.Generate());
         IReadOnlyList<BlockChildSpec> specs = driver.Children(options);
-        var children = new BlockNode?[specs.Count];
-        await OpenChildrenAsync(specs, children, settings, areFirst: true);
+        BlockNode? file = specs.FirstOrDefault(spec => spec.Name == FileChild) is { Reference: { } reference } ? await OpenChildAsync(reference, settings) : null;
+        settings.CheckForceShare();
+        settings.CheckDetectZeroes();
         BlockNode node = Make(driver, settings, options);
-        await OpenChildrenAsync(specs, children, settings, areFirst: false);
-        for (int i = 0; i < children.Length; i++)
+        foreach (BlockChildSpec spec in specs)
         {
-            await AttachAsync(node, children[i], specs[i].Reference.Reference, specs[i].Name, specs[i].Role);
+            BlockNode? child = spec.Name == FileChild ? file : await OpenChildAsync(spec.Reference, settings);
+            await AttachAsync(node, child, spec.Reference.Reference, spec.Name, spec.Role);
         }
 
         node.OnAttached();
@@ -65,17 +69,21 @@ public sealed class BlockOpener
         return node;
     }
 
-    /// <summary>Opens those children that are to stand before their parent in the list of nodes, as in QEMU a format's file does, or the others.</summary>
-    private async Task OpenChildrenAsync(IReadOnlyList<BlockChildSpec> specs, BlockNode?[] children, BlockNodeSettings settings, bool areFirst)
+    /// <summary>Opens a child that is defined here.</summary>
+    /// <returns><see langword="null"/> for one that is named; it is looked up again when it is attached, for much may happen until then.</returns>
+    private async Task<BlockNode?> OpenChildAsync(BlockdevRef reference, BlockNodeSettings parent)
     {
-        for (int i = 0; i < children.Length; i++)
+        if (reference.Definition is { } definition)
         {
-            if (specs[i].Name == "file" == areFirst && specs[i].Reference.Definition is { } definition)
-            {
-                children[i] = await OpenNodeAsync(definition, BlockNodeInheritance.Child(settings));
-            }
+            return await OpenNodeAsync(definition, BlockNodeInheritance.Child(parent));
         }
+
+        Lookup(reference.Reference!);
+        return null;
     }
+
+    /// <summary>A node of the graph, or one that is being opened here.</summary>
+    private BlockNode Lookup(string name) => _made.Find(made => made.Node.NodeName == name).Node ?? _graph.GetDeviceOrNode(name);
 
     private BlockNode Make(IBlockDriver driver, BlockNodeSettings settings, BlockdevOptions options)
     {
@@ -104,7 +112,7 @@ public sealed class BlockOpener
         }
 
         using GraphChange change = await _graph.ChangeAsync();
-        _graph.AttachChild(parent, _graph.GetDeviceOrNode(reference!), name, role);
+        _graph.AttachChild(parent, Lookup(reference!), name, role);
     }
 
     private async Task OpenMediumAsync(BlockNode node)
@@ -124,17 +132,20 @@ public sealed class BlockOpener
 
     private async Task OpenDataFileAsync(BlockNode node, BlockdevRef? given)
     {
-        if (node.DataFileFromImage is not { } name)
+        given ??= node.DataFileFromImage switch
         {
-            _ = given is null ? given : throw new QmpException("'data-file' can only be set for images with an external data file");
+            null => null,
+            { Length: > 0 } name => new BlockdevRef { Definition = ImageFileName.File(name) },
+            _ => throw new QmpException("'data-file' is required for this image"),
+        };
+        if (given is null)
+        {
             return;
         }
 
-        BlockdevOptions? definition = given is not null ? given.Definition
-            : name.Length > 0 ? new BlockdevOptions { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = name } }
-            : throw new QmpException("'data-file' is required for this image");
-        BlockNode? dataFile = definition is null ? null : await OpenNodeAsync(definition, BlockNodeInheritance.Child(node.Settings));
-        await AttachAsync(node, dataFile, given?.Reference, BlockNode.DataFileChild, BlockChildRole.Data);
+        BlockNode? dataFile = await OpenChildAsync(given, node.Settings);
+        await AttachAsync(node, dataFile, given.Reference, BlockNode.DataFileChild, BlockChildRole.Data);
+        _ = node.DataFileFromImage ?? throw new QmpException("'data-file' can only be set for images with an external data file");
         node.AdoptDataFile();
     }
 
@@ -167,14 +178,11 @@ public sealed class BlockOpener
         BackingImage backing = node.BackingFromImage!;
         if (FileBelow(node) is { } file && !_chain.Add(file.Identity))
         {
-            throw new QmpException($"Backing file '{backing.FileName}' of '{ImageName(node)}' leads back to the image itself");
+            throw new QmpException($"Backing file '{backing.FileName}' of '{node.MediumName}' leads back to the image itself");
         }
 
-        return await BlockThreads.RunAsync(() => BackingFileOptions.From(backing, ImageName(node)));
+        return await BlockThreads.RunAsync(() => BackingFileOptions.From(backing, node.MediumName));
     }
-
-    /// <summary>The name of the file that holds the image: relative names count from there.</summary>
-    private static string ImageName(BlockNode node) => node.FindChild(BlockChildRole.Primary)!.Node.FileName;
 
     private static FileNode? FileBelow(BlockNode node)
     {

@@ -6,8 +6,8 @@ namespace Monitor.Block;
 
 /// <summary>Gives open nodes new options, all of them or none: read-only or not, caching, discards, another backing node or file.</summary>
 /// <remarks>
-/// <para>Plan: every named node and, below it, those opened in its definition (they take from it what their own options leave open).
-/// Then, with the doors closed: what becomes read-only stores what it keeps in memory; settings and edges change in one turn, and the
+/// <para>Queue: every named node and, below it, those opened in its definition (they take from it what their own options leave open).
+/// Plan: what changes of each, in that order, for it decides what a client hears of several mistakes. Then, with the doors closed: what becomes read-only stores what it keeps in memory; settings and edges change in one turn, and the
 /// permissions that follow are checked (this reopens files); what becomes writable prepares its image. If one of these refuses, the ones
 /// before it are undone, last first, so the graph is as it was.</para>
 /// <para>Example: <c>{"node-name": "q", "driver": "qcow2", "file": "f", "read-only": true}</c>. The bitmaps of q are stored and become
@@ -27,10 +27,11 @@ public sealed class BlockReopen
         var reopen = new BlockReopen(graph);
         foreach (BlockdevOptions option in options)
         {
-            reopen.Plan(graph.Get(option.NodeName ?? throw new QmpException("node-name not specified")), option);
+            BlockNode node = graph.Get(option.NodeName ?? throw new QmpException("node-name not specified"));
+            reopen.Queue(new NodeReopen(node, option) { IsNamed = true, IsGiven = true }, option);
         }
 
-        reopen.PlanInheritors();
+        reopen._nodes.ForEach(reopen.Plan);
         return reopen.RunAsync();
     }
 
@@ -44,24 +45,79 @@ public sealed class BlockReopen
     public static Task ChangeSettingsAsync(BlockGraph graph, BlockNode node, BlockNodeSettings settings)
     {
         var reopen = new BlockReopen(graph);
-        reopen._nodes.Add(new NodeReopen(node, node.Definition) { Settings = settings });
-        reopen.PlanInheritors();
+        reopen.Queue(new NodeReopen(node, node.Definition) { Settings = settings }, null);
+        reopen._nodes.ForEach(reopen.Plan);
         return reopen.RunAsync();
     }
 
-    private void Plan(BlockNode node, BlockdevOptions options)
+    /// <summary>Takes up a node, and the nodes below it that were opened in its definition, with what the client says of them now.</summary>
+    /// <param name="reopen">The node.</param>
+    /// <param name="given">Its options, if the client gave them.</param>
+    private void Queue(NodeReopen reopen, BlockdevOptions? given)
     {
+        _nodes.RemoveAll(planned => planned.Node == reopen.Node);
+        _nodes.Add(reopen);
+        foreach (BlockChild edge in reopen.Node.Children)
+        {
+            BlockNode child = edge.Node;
+            if (child.InheritsFrom != reopen.Node || child.Definition is null)
+            {
+                continue;
+            }
+
+            (BlockdevOptions? definition, string? reference, bool isGiven) = given is null ? default : Child(given, edge.Name);
+            if (!isGiven || definition is not null || reference == child.NodeName)
+            {
+                Queue(new NodeReopen(child, definition ?? Find(child)?.Options ?? child.Definition) { IsGiven = definition is not null }, definition);
+            }
+        }
+    }
+
+    /// <summary>What options say of a child.</summary>
+    private static (BlockdevOptions? Definition, string? Reference, bool IsGiven) Child(BlockdevOptions options, string name)
+    {
+        IBlockDriver driver = BlockDriverTable.Get(options.Driver);
+        if (name == "backing")
+        {
+            BlockdevRefOrNull? backing = driver.Backing(options);
+            return (backing?.Definition, backing?.Reference, backing is not null);
+        }
+
+        BlockdevRef? child = name == BlockNode.DataFileChild
+            ? driver.DataFile(options)
+            : driver.Children(options).FirstOrDefault(spec => spec.Name == name).Reference;
+        return (child?.Definition, child?.Reference, child is not null);
+    }
+
+    /// <summary>Works out the new settings and edges of a node, and refuses what cannot change.</summary>
+    private void Plan(NodeReopen reopen)
+    {
+        BlockNode node = reopen.Node;
+        if (reopen.Options is not { } options)
+        {
+            return;
+        }
+
         if (node.Definition is not { } before || before.Driver != options.Driver)
         {
             throw new QmpException("Cannot change the option 'driver'");
         }
 
         IBlockDriver driver = BlockDriverTable.Get(options.Driver);
+        bool isGiven = reopen.Settings is null;
+        Settle(reopen);
         CheckSupported(driver, node);
+        if (isGiven)
+        {
+            CheckForceShare(node, options);
+        }
+
+        if (options == before)
+        {
+            return;
+        }
+
         driver.CheckReopen(before, options);
-        _nodes.RemoveAll(planned => planned.Node == node);
-        var reopen = new NodeReopen(node, options);
-        _nodes.Add(reopen);
         if (node.SupportsBacking)
         {
             PlanBacking(reopen, driver.Backing(options));
@@ -69,9 +125,24 @@ public sealed class BlockReopen
 
         foreach (BlockChildSpec spec in driver.Children(options))
         {
-            BlockChild edge = node.Children.First(child => child.Name == spec.Name);
-            reopen.Roles.Add((edge, node.DataFileFromImage is null ? spec.Role : edge.Role));
-            PlanChild(reopen, edge, spec.Name, spec.Reference.Definition, spec.Reference.Reference);
+            PlanChild(reopen, node.Children.First(child => child.Name == spec.Name), spec.Name, spec.Reference.Definition, spec.Reference.Reference);
+        }
+    }
+
+    /// <summary>An option that says anything of force-share stays with the node and what was opened in its definition, and forbids to give them options anew.</summary>
+    private static void CheckForceShare(BlockNode node, BlockdevOptions options)
+    {
+        if (options.ForceShare is not null)
+        {
+            throw new QmpException("Cannot change the option 'force-share'");
+        }
+
+        for (BlockNode? above = node; above is not null; above = above.InheritsFrom)
+        {
+            if (above.Definition?.ForceShare is not null)
+            {
+                throw new QmpException("Option 'force-share' cannot be reset to its default value");
+            }
         }
     }
 
@@ -107,7 +178,6 @@ public sealed class BlockReopen
                 throw new QmpException($"Cannot change the option '{name}.driver'");
             }
 
-            Plan(edge.Node, definition);
             return;
         }
 
@@ -145,28 +215,6 @@ public sealed class BlockReopen
         }
     }
 
-    /// <summary>Adds the nodes that take options from the planned ones, and works all settings out, parents before children.</summary>
-    private void PlanInheritors()
-    {
-        for (int i = 0; i < _nodes.Count; i++)
-        {
-            foreach (BlockChild edge in _nodes[i].Node.Children)
-            {
-                BlockNode child = edge.Node;
-                if (child.InheritsFrom == _nodes[i].Node && child.Definition is not null && Find(child) is null)
-                {
-                    CheckSupported(BlockDriverTable.Get(child.Definition.Driver), child);
-                    _nodes.Add(new NodeReopen(child, child.Definition));
-                }
-            }
-        }
-
-        foreach (NodeReopen reopen in _nodes)
-        {
-            Settle(reopen);
-        }
-    }
-
     private BlockNodeSettings Settle(NodeReopen reopen)
     {
         if (reopen.Settings is { } settled)
@@ -175,25 +223,43 @@ public sealed class BlockReopen
         }
 
         BlockNode node = reopen.Node;
-        BlockNodeInheritance inherited = BlockNodeInheritance.Root;
-        if (node.InheritsFrom is { } parent && node.Parents.FirstOrDefault(edge => edge.Parent == parent) is { } edge)
-        {
-            BlockNodeSettings above = Find(parent) is { } planned ? Settle(planned) : parent.Settings;
-            inherited = (edge.Role & BlockChildRole.CopyOnWrite) != 0 ? BlockNodeInheritance.Backing(above) : BlockNodeInheritance.Child(above);
-        }
-
-        if ((reopen.Options!.ForceShare ?? inherited.ForceShare) != node.Settings.ForceShare)
-        {
-            throw new QmpException("Cannot change the option 'force-share'");
-        }
-
-        if (reopen.Options.Active is { } active && active != node.IsActive)
+        if (reopen.Options!.Active is { } active && active != node.IsActive)
         {
             throw new QmpException("Cannot change the option 'active'");
         }
 
-        return reopen.Settings = inherited.Settle(reopen.Options, node.NodeName);
+        BlockNodeSettings settings = Inherited(reopen).Settle(reopen.Options, node.NodeName);
+        settings.CheckDetectZeroes();
+        return reopen.Settings = settings;
     }
+
+    private BlockNodeInheritance Inherited(NodeReopen reopen)
+    {
+        BlockNode node = reopen.Node;
+        if (reopen.IsNamed || node.InheritsFrom is not { } parent || node.Parents.FirstOrDefault(edge => edge.Parent == parent) is not { } edge)
+        {
+            return BlockNodeInheritance.Root with { DiscardUnmap = node.Settings.DiscardUnmap };
+        }
+
+        NodeReopen? planned = Find(parent);
+        if (planned is { IsGiven: true, Options: { } given } && !reopen.IsGiven)
+        {
+            return Kept(node.Settings, given, (edge.Role & BlockChildRole.CopyOnWrite) != 0);
+        }
+
+        BlockNodeSettings above = planned is null ? parent.Settings : Settle(planned);
+        return (edge.Role & BlockChildRole.CopyOnWrite) != 0 ? BlockNodeInheritance.Backing(above) : BlockNodeInheritance.Child(above);
+    }
+
+    /// <summary>What a node is left with whose parent gets these options.</summary>
+    private static BlockNodeInheritance Kept(BlockNodeSettings now, BlockdevOptions above, bool isBacking) => new(
+        isBacking || (above.ReadOnly ?? now.ReadOnly),
+        !isBacking && (above.AutoReadOnly ?? now.AutoReadOnly),
+        DiscardUnmap: true,
+        above.Cache?.Direct ?? now.CacheDirect,
+        above.Cache?.NoFlush ?? now.CacheNoFlush,
+        now.ForceShare,
+        now.BeginsInactive);
 
     private NodeReopen? Find(BlockNode node) => _nodes.Find(planned => planned.Node == node);
 

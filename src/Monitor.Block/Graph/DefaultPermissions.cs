@@ -12,9 +12,8 @@ internal static class DefaultPermissions
         BlockChildRole role, BlockPermission used, BlockPermission shared, bool writable) => role switch
         {
             _ when (role & BlockChildRole.CopyOnWrite) != 0 => ForBacking(used, shared),
-            _ when (role & BlockChildRole.Metadata) != 0 => ForMetadata(used, shared, writable),
-            _ when (role & BlockChildRole.Data) != 0 && (role & BlockChildRole.Filtered) == 0 => ForData(used, shared),
-            _ => (used, shared),
+            _ when (role & BlockChildRole.Metadata) != 0 => ForData(ForMetadata((used, shared), writable), role),
+            _ => ForData((used, shared), role),
         };
 
     /// <summary>A backing node is only read; it may change only if the parents above can live with that.</summary>
@@ -24,11 +23,19 @@ internal static class DefaultPermissions
              | BlockPermission.ConsistentRead | BlockPermission.WriteUnchanged);
 
     /// <summary>A format may touch its metadata at any time, and nobody else may.</summary>
-    private static (BlockPermission, BlockPermission) ForMetadata(BlockPermission used, BlockPermission shared, bool writable) =>
-        (used | BlockPermission.ConsistentRead | (writable ? BlockPermission.Write | BlockPermission.Resize : BlockPermission.None),
-         (shared | BlockPermission.WriteUnchanged | BlockPermission.ConsistentRead) & ~(BlockPermission.Write | BlockPermission.Resize));
+    private static (BlockPermission Used, BlockPermission Shared) ForMetadata((BlockPermission Used, BlockPermission Shared) own, bool writable) =>
+        (own.Used | BlockPermission.ConsistentRead | (writable ? BlockPermission.Write | BlockPermission.Resize : BlockPermission.None),
+         (own.Shared | BlockPermission.WriteUnchanged | BlockPermission.ConsistentRead) & ~(BlockPermission.Write | BlockPermission.Resize));
 
-    private static (BlockPermission, BlockPermission) ForData(BlockPermission used, BlockPermission shared) =>
-        ((used & BlockPermission.Write) != 0 ? used | BlockPermission.Resize : used,
-         (shared | BlockPermission.WriteUnchanged) & ~BlockPermission.Resize);
+    /// <summary>Where data lies elsewhere in the child than in the node, writing what does not change the node changes the child, and any write may make it longer.</summary>
+    private static (BlockPermission Used, BlockPermission Shared) ForData((BlockPermission Used, BlockPermission Shared) own, BlockChildRole role)
+    {
+        if ((role & BlockChildRole.Data) == 0 || (role & BlockChildRole.Filtered) != 0)
+        {
+            return own;
+        }
+
+        bool writes = (own.Used & (BlockPermission.Write | BlockPermission.WriteUnchanged)) != 0;
+        return (writes ? own.Used | BlockPermission.Write | BlockPermission.Resize : own.Used, (own.Shared | BlockPermission.WriteUnchanged) & ~BlockPermission.Resize);
+    }
 }

@@ -20,7 +20,7 @@ public sealed class FrozenChain : IDisposable
         var chain = new FrozenChain();
         for (BlockNode node = top; node != bottom; node = chain._links[^1].Node)
         {
-            BlockChild link = node.FindChild(BlockChildRole.Filtered | BlockChildRole.CopyOnWrite)
+            BlockChild link = node.FilteredOrBacking
                 ?? throw new QmpException($"Node '{bottom.NodeName}' is not below node '{top.NodeName}'");
             if (link.IsFrozen)
             {

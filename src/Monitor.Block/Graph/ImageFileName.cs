@@ -34,7 +34,8 @@ public static class ImageFileName
         };
     }
 
-    private static BlockdevOptions File(string path) =>
+    /// <summary>The options of a file's node.</summary>
+    internal static BlockdevOptions File(string path) =>
         new() { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = path } };
 
     private static BlockdevOptions Null(BlockdevDriver driver) => new() { Driver = driver, Branch = new BlockdevOptionsNull() };

@@ -17,14 +17,17 @@ internal sealed class NodeReopen(BlockNode node, BlockdevOptions? options)
     /// <summary>Its new options.</summary>
     public BlockdevOptions? Options => options;
 
+    /// <summary>Whether the client named it: then what its options leave open does not come from its parent.</summary>
+    public bool IsNamed { get; init; }
+
+    /// <summary>Whether the client gave its options, by its name or inside its parent's; otherwise it keeps what it has where its parent's options say nothing.</summary>
+    public bool IsGiven { get; init; }
+
     /// <summary>Its new settings, once they are worked out.</summary>
     public BlockNodeSettings? Settings { get; set; }
 
     /// <summary>Edges that get another node; no node for an edge that goes, no edge for a backing edge that is new.</summary>
     public List<(BlockChild? Edge, BlockNode? Child)> Edges { get; } = [];
-
-    /// <summary>What the children are to the node under its new options.</summary>
-    public List<(BlockChild Edge, BlockChildRole Role)> Roles { get; } = [];
 
     /// <summary>The nodes that were children before.</summary>
     public List<BlockNode> Left { get; } = [];
@@ -40,13 +43,6 @@ internal sealed class NodeReopen(BlockNode node, BlockdevOptions? options)
     {
         node.SettingsBeforeReopen = _settingsBefore;
         node.Settings = Settings!;
-        foreach (var (edge, role) in Roles)
-        {
-            BlockChildRole before = edge.Role;
-            _undo.Add(() => edge.Role = before);
-            edge.Role = role;
-        }
-
         foreach (var (edge, child) in Edges)
         {
             Move(edge, child);

@@ -106,7 +106,8 @@ internal sealed class PermissionUpdate
         foreach (BlockChild child in node.Children)
         {
             (BlockPermission childUsed, BlockPermission childShared) = node.ChildPermissions(child, used, shared);
-            _edges[child] = node.IsActive ? (childUsed, childShared) : (childUsed & BlockPermission.ConsistentRead, BlockPermission.All);
+            BlockPermission sharedOutside = !node.IsActive || child.Node.Settings.ForceShare ? BlockPermission.All : childShared;
+            _edges[child] = (node.IsActive ? childUsed : childUsed & BlockPermission.ConsistentRead, sharedOutside);
         }
     }
 

@@ -224,7 +224,7 @@ public sealed partial class BlockNodeCommands
 
     private static bool IsInChain(BlockNode top, BlockNode image)
     {
-        for (BlockNode? node = top; node is not null; node = (node.FindChild(BlockChildRole.Filtered) ?? node.Backing)?.Node)
+        for (BlockNode? node = top; node is not null; node = node.FilteredOrBacking?.Node)
         {
             if (node == image)
             {

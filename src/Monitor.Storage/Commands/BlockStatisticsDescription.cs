@@ -29,7 +29,7 @@ internal static class BlockStatisticsDescription
             Stats = Describe(drive.Statistics.Counters, node?.HighestWriteEnd ?? 0, drive.Statistics),
             DriverSpecific = node is FileNode file ? DescribeSpecific(file) : null,
             Parent = node is null || DataChild(node) is not { } below ? null : DescribeChain(below),
-            Backing = node is null || BelowImage(node) is not { } backing ? null : DescribeChain(backing),
+            Backing = node is null || node.FilteredOrBacking?.Node is not { } backing ? null : DescribeChain(backing),
         };
     }
 
@@ -83,11 +83,8 @@ internal static class BlockStatisticsDescription
         Stats = Describe(node.Statistics, node.HighestWriteEnd),
         DriverSpecific = node is FileNode file ? DescribeSpecific(file) : null,
         Parent = DataChild(node) is { } below ? DescribeChain(below) : null,
-        Backing = BelowImage(node) is { } backing ? DescribeChain(backing) : null,
+        Backing = node.FilteredOrBacking?.Node is { } backing ? DescribeChain(backing) : null,
     };
-
-    private static BlockNode? BelowImage(BlockNode node) =>
-        node.FindChild(node.IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite)?.Node;
 
     private static BlockStatsSpecific DescribeSpecific(FileNode file) => new()
     {

@@ -74,7 +74,7 @@ internal static class NodeDescription
     {
         BlockNode format = SkipTransparent(node);
         BackingImage? backing = node.BackingFromImage;
-        BlockNode? below = FilteredOrBacking(node);
+        BlockNode? below = node.FilteredOrBacking?.Node;
         return new ImageInfo
         {
             Filename = node.FileName,
@@ -84,7 +84,7 @@ internal static class NodeDescription
             VirtualSize = (node.SizeBytes + SectorBytes - 1) & -SectorBytes,
             ClusterSize = format.ClusterSizeBytes > 0 ? format.ClusterSizeBytes : null,
             BackingFilename = backing?.FileName,
-            FullBackingFilename = backing is null ? null : FullName(backing.FileName, node.FindChild(BlockChildRole.Primary)!.Node.FileName),
+            FullBackingFilename = backing is null ? null : FullName(backing.FileName, node.MediumName),
             BackingFilenameFormat = backing?.Format,
             Snapshots = format is Qcow2Node image && image.ListSnapshots() is { Count: > 0 } snapshots ? [.. snapshots] : null,
             BackingImage = flat || below is null ? null : DescribeImage(below, flat),
@@ -156,16 +156,13 @@ internal static class NodeDescription
     private static long BackingDepth(BlockNode node)
     {
         int depth = 0;
-        for (BlockNode? below = FilteredOrBacking(node); below is not null; below = FilteredOrBacking(below))
+        for (BlockNode? below = node.FilteredOrBacking?.Node; below is not null; below = below.FilteredOrBacking?.Node)
         {
             depth++;
         }
 
         return depth;
     }
-
-    private static BlockNode? FilteredOrBacking(BlockNode node) =>
-        node.FindChild(node.IsFilter ? BlockChildRole.Filtered : BlockChildRole.CopyOnWrite)?.Node;
 
     /// <summary>The node whose layout a node shows: its own, or for filters and <c>raw</c> that of the node below.</summary>
     public static BlockNode SkipTransparent(BlockNode node)

@@ -120,7 +120,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
     /// <summary>The bitmap of that name that is nearest to a node; one that goes on recording fits no export that promises not to change.</summary>
     private static DirtyBitmap FindInChain(BlockNode top, string name, bool writable)
     {
-        for (BlockNode? node = top; node is not null; node = (node.FindChild(BlockChildRole.Filtered) ?? node.Backing)?.Node)
+        for (BlockNode? node = top; node is not null; node = node.FilteredOrBacking?.Node)
         {
             if (node.Bitmaps.TryFind(name) is { } bitmap)
             {
@@ -188,7 +188,17 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
     {
         var door = new BlockBackend { AllowsInactive = allowsInactive };
         BlockPermission used = BlockPermission.ConsistentRead | (isWritable ? BlockPermission.Write : BlockPermission.None);
-        graph.AttachRoot(door, node, used, BlockPermission.All & ~BlockPermission.Resize);
+        graph.AttachRoot(door, node, used, BlockPermission.All);
+        try
+        {
+            graph.SetPermissions(door, used, BlockPermission.All & ~BlockPermission.Resize);
+        }
+        catch
+        {
+            _ = graph.DetachRootAsync(door);
+            throw;
+        }
+
         return door;
     }
 

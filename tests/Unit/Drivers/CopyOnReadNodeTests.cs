@@ -129,7 +129,7 @@ public sealed class CopyOnReadNodeTests(int clusterBytes, bool extended) : Layer
         });
         await _image.OpenAsync();
         Graph.Attach(_image, _base, "backing", BlockChildRole.CopyOnWrite);
-        var node = new CopyOnReadNode(settings, _withBottom ? _image : null);
+        var node = new CopyOnReadNode(settings, _withBottom ? () => _image : null);
         Graph.Attach(node, _image, "file", BlockChildRole.Filtered | BlockChildRole.Primary);
         Graph.Turn(() => node.OnAttached());
         await node.OpenAsync();

@@ -8,8 +8,9 @@ namespace Unit.Drivers;
 
 /// <summary>What every driver that keeps bytes promises, checked against a plain array of bytes.</summary>
 /// <remarks>
-/// A driver's tests derive from this and say how to make a node, opened, of <see cref="SizeBytes"/> zero bytes. Those of a driver that
-/// stands on another node derive from <see cref="LayerContract"/>, which says what becomes of errors from below.
+/// A driver's tests derive from this and say how to make a node, opened, of <see cref="SizeBytes"/> zero bytes, and what the driver
+/// cannot: then the tests check that it refuses, or forgets. Those of a driver that stands on another node derive from
+/// <see cref="LayerContract"/>, which says what becomes of errors from below.
 /// </remarks>
 public abstract class DriverContract
 {
@@ -24,6 +25,15 @@ public abstract class DriverContract
 
     /// <summary>Whether the node's size can be changed.</summary>
     protected virtual bool CanResize => true;
+
+    /// <summary>What a resize fails with if it cannot.</summary>
+    protected virtual int ResizeErrno => Errno.ENOTSUP;
+
+    /// <summary>Whether what is written is read back; what keeps nothing goes on reading as zeroes.</summary>
+    protected virtual bool KeepsBytes => true;
+
+    /// <summary>Whether writes are taken; what takes none fails each with ENOTSUP and goes on showing the same.</summary>
+    protected virtual bool TakesWrites => true;
 
     protected static BlockNodeSettings Settings(string name = "n") => new() { NodeName = name, DiscardUnmap = true };
 
@@ -54,6 +64,11 @@ public abstract class DriverContract
     public async Task What_was_written_is_read_back_and_nothing_else_changes()
     {
         BlockNode node = await OpenAsync();
+        if (await RefusesAsync(node))
+        {
+            return;
+        }
+
         await node.WriteAsync(5000, Filled(300, 0x5a));
         byte[] buffer = Filled(500, 0xee);
 
@@ -62,7 +77,7 @@ public abstract class DriverContract
         Assert.Multiple(() =>
         {
             Assert.That(buffer[..100], Is.All.Zero);
-            Assert.That(buffer[100..400], Is.All.EqualTo(0x5a));
+            Assert.That(buffer[100..400], Is.All.EqualTo(Kept(0x5a)));
             Assert.That(buffer[400..], Is.All.Zero);
         });
         await node.CloseAsync();
@@ -72,7 +87,11 @@ public abstract class DriverContract
     public async Task Runs_of_a_map_cover_the_node_and_zero_runs_read_as_zeroes()
     {
         BlockNode node = await OpenAsync();
-        await node.WriteAsync(SizeBytes / 2, Filled(70_000, 1));
+        if (TakesWrites)
+        {
+            await node.WriteAsync(SizeBytes / 2, Filled(70_000, 1));
+        }
+
         long covered = 0;
         while (covered < SizeBytes)
         {
@@ -88,7 +107,11 @@ public abstract class DriverContract
             covered += run.Length;
         }
 
-        Assert.That((await node.MapAsync(SizeBytes / 2, 70_000)).Kind, Is.Not.EqualTo(BlockMappingKind.Zero));
+        if (TakesWrites && KeepsBytes)
+        {
+            Assert.That((await node.MapAsync(SizeBytes / 2, 70_000)).Kind, Is.Not.EqualTo(BlockMappingKind.Zero));
+        }
+
         await node.CloseAsync();
     }
 
@@ -96,6 +119,11 @@ public abstract class DriverContract
     public async Task Random_operations_give_what_an_array_of_bytes_gives([Values(1, 2, 3)] int seed)
     {
         BlockNode node = await OpenAsync();
+        if (await RefusesAsync(node))
+        {
+            return;
+        }
+
         byte[] twin = new byte[SizeBytes];
         var random = new Random(seed);
         for (int i = 0; i < Operations; i++)
@@ -113,6 +141,11 @@ public abstract class DriverContract
     public async Task Each_kind_of_write_marks_the_bitmaps_and_reads_do_not()
     {
         BlockNode node = await OpenAsync();
+        if (await RefusesAsync(node))
+        {
+            return;
+        }
+
         node.Bitmaps.Add("b", 65536, persistent: false);
         await node.ReadAsync(0, new byte[SizeBytes]);
         await node.FlushAsync();
@@ -131,11 +164,14 @@ public abstract class DriverContract
     public async Task Ignored_discards_change_nothing()
     {
         BlockNode node = await OpenAsync(Settings() with { DiscardUnmap = false });
-        await node.WriteAsync(0, Filled(SizeBytes, 1));
+        if (TakesWrites)
+        {
+            await node.WriteAsync(0, Filled(SizeBytes, 1));
+        }
 
         await node.DiscardAsync(0, SizeBytes);
 
-        Assert.That(HoldsOnly(await ContentAsync(node), 1));
+        Assert.That(HoldsOnly(await ContentAsync(node), TakesWrites ? Kept(1) : (byte)0));
         await node.CloseAsync();
     }
 
@@ -144,6 +180,11 @@ public abstract class DriverContract
     public async Task Detected_zeroes_read_as_zeroes(DetectZeroesMode mode)
     {
         BlockNode node = await OpenAsync(Settings() with { DetectZeroes = mode });
+        if (await RefusesAsync(node))
+        {
+            return;
+        }
+
         await node.WriteAsync(0, Filled(SizeBytes, 1));
 
         await node.WriteAsync(1000, Filled(200_000, 0));
@@ -151,9 +192,9 @@ public abstract class DriverContract
         byte[] content = await ContentAsync(node);
         Assert.Multiple(() =>
         {
-            Assert.That(HoldsOnly(content.AsSpan(0, 1000), 1));
+            Assert.That(HoldsOnly(content.AsSpan(0, 1000), Kept(1)));
             Assert.That(HoldsOnly(content.AsSpan(1000, 200_000), 0));
-            Assert.That(HoldsOnly(content.AsSpan(201_000), 1));
+            Assert.That(HoldsOnly(content.AsSpan(201_000), Kept(1)));
         });
         await node.CloseAsync();
     }
@@ -162,13 +203,15 @@ public abstract class DriverContract
     public async Task A_resize_keeps_what_stays_and_reads_as_zeroes_behind_it()
     {
         BlockNode node = await OpenAsync();
-        await node.WriteAsync(0, Filled(SizeBytes, 3));
         if (!CanResize)
         {
-            Assert.That(async () => await node.TruncateAsync(2 * SizeBytes), Fails(Errno.ENOTSUP));
+            Assert.That(async () => await node.TruncateAsync(2 * SizeBytes), Fails(ResizeErrno));
+            Assert.That(node.SizeBytes, Is.EqualTo(SizeBytes));
+            await node.CloseAsync();
             return;
         }
 
+        await node.WriteAsync(0, Filled(SizeBytes, 3));
         await node.TruncateAsync(SizeBytes / 2);
         Assert.That(node.SizeBytes, Is.EqualTo(SizeBytes / 2));
         await node.TruncateAsync(2 * SizeBytes);
@@ -195,7 +238,8 @@ public abstract class DriverContract
             Assert.That(async () => await door.WriteAsync(SizeBytes, new byte[1]), Fails(Errno.EIO));
             Assert.That(async () => await door.WriteZeroesAsync(-1, 1), Fails(Errno.EIO));
             Assert.That(async () => await door.DiscardAsync(long.MaxValue, 1), Fails(Errno.EIO));
-            Assert.That(async () => await door.WriteAsync(SizeBytes - 1, Filled(1, 1)), Throws.Nothing);
+            Assert.That(async () => await door.WriteAsync(SizeBytes - 1, Filled(1, 1)), TakesWrites ? Throws.Nothing : Fails(Errno.ENOTSUP));
+            Assert.That(async () => await door.ReadAsync(SizeBytes, default), Throws.Nothing);
             Assert.That(door.InFlight, Is.Zero);
         });
         await node.CloseAsync();
@@ -210,6 +254,55 @@ public abstract class DriverContract
             () => Graph.AttachRoot(node, BlockPermission.Write, BlockPermission.All),
             Throws.TypeOf<QmpException>().With.Message.EqualTo("Block node is read-only"));
         await node.ReadAsync(0, new byte[512]);
+        await node.CloseAsync();
+    }
+
+    [Test]
+    public async Task A_node_that_others_may_write_outside_reads()
+    {
+        BlockNode node = await OpenAsync(Settings() with { ReadOnly = true, ForceShare = true });
+
+        Assert.That(HoldsOnly(await ContentAsync(node), 0));
+        await node.CloseAsync();
+    }
+
+    [Test]
+    public async Task A_node_that_may_turn_read_only_by_itself_is_writable_while_its_medium_is()
+    {
+        BlockNode node = await OpenAsync(Settings() with { AutoReadOnly = true });
+        BlockBackend door = Graph.AttachRoot(node, BlockPermission.ConsistentRead | BlockPermission.Write, BlockPermission.All);
+        if (TakesWrites)
+        {
+            await door.WriteAsync(1000, Filled(5000, 4));
+        }
+
+        byte[] seen = new byte[5000];
+        await door.ReadAsync(1000, seen);
+        Assert.That(HoldsOnly(seen, TakesWrites ? Kept(4) : (byte)0));
+        Assert.That(node.IsReadOnly, Is.False);
+        await node.CloseAsync();
+    }
+
+    [TestCase(true, false)]
+    [TestCase(false, true)]
+    [TestCase(true, true)]
+    public async Task Modes_of_caching_change_nothing_that_is_seen(bool direct, bool noFlush)
+    {
+        BlockNode node = await OpenAsync(Settings() with { CacheDirect = direct, CacheNoFlush = noFlush });
+        if (await RefusesAsync(node))
+        {
+            return;
+        }
+
+        byte[] twin = new byte[SizeBytes];
+        var random = new Random(5);
+        for (int i = 0; i < Operations / 6; i++)
+        {
+            await ApplyAsync(node, twin, random, $"operation {i}");
+        }
+
+        await node.FlushAsync();
+        Assert.That((await ContentAsync(node)).AsSpan().SequenceEqual(twin));
         await node.CloseAsync();
     }
 
@@ -256,10 +349,31 @@ public abstract class DriverContract
         return bytes;
     }
 
+    private byte Kept(byte value) => KeepsBytes ? value : (byte)0;
+
+    /// <summary>For a node that takes no writes: checks that it refuses them, stays as it was, and closes it.</summary>
+    private async ValueTask<bool> RefusesAsync(BlockNode node)
+    {
+        if (TakesWrites)
+        {
+            return false;
+        }
+
+        Assert.Multiple(() =>
+        {
+            Assert.That(async () => await node.WriteAsync(5000, Filled(300, 1)), Fails(Errno.ENOTSUP));
+            Assert.That(async () => await node.WriteZeroesAsync(0, 65536), Fails(Errno.ENOTSUP));
+            Assert.That(async () => await node.FlushAsync(), Throws.Nothing);
+        });
+        Assert.That(HoldsOnly(await ContentAsync(node), 0));
+        await node.CloseAsync();
+        return true;
+    }
+
     private static long DirtyBytes(BlockNode node) => node.Bitmaps.List()[0].CountBytes;
 
     /// <summary>One of several guests, each with a part of the disk to itself whose ends are on no boundary.</summary>
-    private static async Task WriteAndReadAsync(BlockBackend door, byte[] twin, int guest, CancellationToken stop)
+    private async Task WriteAndReadAsync(BlockBackend door, byte[] twin, int guest, CancellationToken stop)
     {
         const int PartBytes = SizeBytes / Guests;
         var random = new Random(guest);
@@ -267,15 +381,28 @@ public abstract class DriverContract
         {
             int length = random.Next(1, 20_000);
             int offset = (guest * PartBytes) + random.Next(PartBytes - length);
-            random.NextBytes(twin.AsSpan(offset, length));
-            await door.WriteAsync(offset, twin.AsMemory(offset, length));
+            if (TakesWrites)
+            {
+                random.NextBytes(twin.AsSpan(offset, length));
+                await door.WriteAsync(offset, twin.AsMemory(offset, length));
+                Forget(twin.AsSpan(offset, length));
+            }
+
             byte[] seen = new byte[length];
             await door.ReadAsync(offset, seen);
             Assert.That(seen.AsSpan().SequenceEqual(twin.AsSpan(offset, length)), $"at {offset}");
         }
     }
 
-    private static async ValueTask ApplyAsync(BlockNode node, byte[] twin, Random random, string where)
+    private void Forget(Span<byte> written)
+    {
+        if (!KeepsBytes)
+        {
+            written.Clear();
+        }
+    }
+
+    private async ValueTask ApplyAsync(BlockNode node, byte[] twin, Random random, string where)
     {
         int length = random.Next(1, random.Next(2) == 0 ? 2000 : 100_000);
         int offset = random.Next(0, SizeBytes - length + 1);
@@ -304,6 +431,7 @@ public abstract class DriverContract
             default:
                 random.NextBytes(range.Span);
                 await node.WriteAsync(offset, range, random.Next(8) == 0 ? BlockWriteFlags.Fua : BlockWriteFlags.None);
+                Forget(range.Span);
                 break;
         }
     }

@@ -8,11 +8,20 @@ public sealed class FaultNode(string nodeName = "fault") : FilterNode(new BlockN
 {
     public override string DriverName => "fault";
 
-    /// <summary>With what every read and write fails; 0 while they succeed.</summary>
+    /// <summary>With what every request fails but a discard; 0 while they succeed.</summary>
     public int Errno { get; set; }
+
+    /// <summary>Flushes that came and did not fail.</summary>
+    public int Flushes { get; private set; }
 
     /// <summary>Writes that succeed before they all fail.</summary>
     public int WritesLeft { get; set; } = int.MaxValue;
+
+    public override ValueTask<BlockMapping> MapAsync(long offset, long length)
+    {
+        FailIfAsked();
+        return base.MapAsync(offset, length);
+    }
 
     protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
     {
@@ -35,6 +44,13 @@ public sealed class FaultNode(string nodeName = "fault") : FilterNode(new BlockN
     {
         FailIfAsked();
         return base.DoWriteZeroesAsync(offset, length, flags);
+    }
+
+    protected override ValueTask DoFlushAsync()
+    {
+        FailIfAsked();
+        Flushes++;
+        return base.DoFlushAsync();
     }
 
     private void FailIfAsked()

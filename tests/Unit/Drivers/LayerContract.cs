@@ -14,8 +14,14 @@ public abstract class LayerContract : DriverContract
 
     protected FaultNode Fault { get; private set; } = null!;
 
+    private BlockNodeSettings MediumSettings { get; set; } = null!;
+
     [SetUp]
-    public void MakeMedium() => File = new TemporaryFile(MediumBytes);
+    public void MakeMedium()
+    {
+        File = new TemporaryFile(MediumBytes);
+        MediumSettings = Settings("file");
+    }
 
     [TearDown]
     public void RemoveMedium() => File.Dispose();
@@ -46,6 +52,41 @@ public abstract class LayerContract : DriverContract
     }
 
     [Test]
+    public async Task A_flush_reaches_the_medium_and_its_failure_the_caller()
+    {
+        BlockNode node = await OpenAsync();
+        await node.WriteAsync(0, Filled(8192, 1));
+        int before = Fault.Flushes;
+        await node.FlushAsync();
+        Assert.That(Fault.Flushes, Is.GreaterThan(before));
+
+        await node.WriteAsync(100_000, Filled(8192, 1));
+        Fault.Errno = Errno.ENOSPC;
+        Assert.That(async () => await node.FlushAsync(), Fails(Errno.ENOSPC));
+        Fault.Errno = 0;
+        await node.CloseAsync();
+    }
+
+    [Test]
+    public async Task Requests_of_any_alignment_pass_to_a_medium_without_page_cache()
+    {
+        MediumSettings = MediumSettings with { CacheDirect = true };
+        BlockNode node = await OpenAsync();
+        byte[] twin = new byte[SizeBytes];
+        var random = new Random(3);
+        for (int i = 0; i < 60; i++)
+        {
+            int length = random.Next(1, 40_000);
+            int offset = random.Next(SizeBytes - length);
+            random.NextBytes(twin.AsSpan(offset, length));
+            await node.WriteAsync(offset, twin.AsMemory(offset, length));
+        }
+
+        Assert.That((await ContentAsync(node)).AsSpan().SequenceEqual(twin));
+        await node.CloseAsync();
+    }
+
+    [Test]
     public async Task A_write_that_failed_below_is_marked_too()
     {
         BlockNode node = await OpenAsync();
@@ -67,7 +108,7 @@ public abstract class LayerContract : DriverContract
     /// <summary>Opens the medium, and on it what <paramref name="open"/> opens.</summary>
     protected async ValueTask<BlockNode> OpenAsync(Func<BlockNode, ValueTask<BlockNode>> open)
     {
-        var file = new FileNode(Settings("file"), File.Name);
+        var file = new FileNode(MediumSettings, File.Name);
         await file.OpenAsync();
         Fault = new FaultNode();
         Graph.Attach(Fault, file, "file", BlockChildRole.Filtered | BlockChildRole.Primary);

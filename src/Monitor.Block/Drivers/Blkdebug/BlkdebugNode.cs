@@ -37,6 +37,9 @@ public sealed class BlkdebugNode : FilterNode, IShapedMedium
         : $"blkdebug:{_options.Config}:{Below.FileName}";
 
     /// <inheritdoc/>
+    protected internal override bool IsProtocol => true;
+
+    /// <inheritdoc/>
     public override string OptionsJson => BlkdebugOptionsText.Write(_options, Below.OptionsJson);
 
     /// <inheritdoc/>

@@ -24,6 +24,9 @@ public sealed class BlkverifyNode : FilterNode
     public override string FileName => IsPlain(Below) && IsPlain(Test) ? $"blkverify:{Below.FileName}:{Test.FileName}" : JsonFileName;
 
     /// <inheritdoc/>
+    protected internal override bool IsProtocol => true;
+
+    /// <inheritdoc/>
     public override string OptionsJson =>
         new OptionsText(DriverName).Add(TestName, Test.OptionsJson).Add("raw", Below.OptionsJson).ToString();
 

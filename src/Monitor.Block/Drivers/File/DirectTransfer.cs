@@ -91,7 +91,7 @@ internal sealed unsafe class DirectTransfer
 
     private void WriteThroughBuffer(long offset, ReadOnlySpan<byte> buffer)
     {
-        long sizeBefore = _file.Status().SizeBytes;
+        FileStatus before = _file.Status();
         long end = offset + buffer.Length;
         IoBuffer bounce = IoBufferPool.Rent(Math.Min(buffer.Length + (2 * Alignment), ChunkBytes));
         try
@@ -114,9 +114,9 @@ internal sealed unsafe class DirectTransfer
             bounce.Return();
         }
 
-        if (RoundUp(end) > Math.Max(sizeBefore, end))
+        if (before.IsRegular && RoundUp(end) > Math.Max(before.SizeBytes, end))
         {
-            _file.SetLength(Math.Max(sizeBefore, end));
+            _file.SetLength(Math.Max(before.SizeBytes, end));
         }
     }
 

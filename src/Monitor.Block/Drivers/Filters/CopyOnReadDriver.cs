@@ -9,18 +9,12 @@ internal sealed class CopyOnReadDriver : IBlockDriver
 
     public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options) => [new("file", FilterNode.ChildRole, options.CopyOnRead.File)];
 
-    public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph)
-    {
-        BlockNode? bottom = null;
-        if (options.CopyOnRead.Bottom is { } name)
-        {
-            bottom = graph.Find(name) ?? throw new QmpException($"Bottom node '{name}' not found");
-            if (bottom.IsFilter)
-            {
-                throw new QmpException($"Bottom node '{name}' is a filter");
-            }
-        }
+    public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph) =>
+        new CopyOnReadNode(settings, options.CopyOnRead.Bottom is { } name ? () => FindBottom(graph, name) : null);
 
-        return new CopyOnReadNode(settings, bottom);
+    private static BlockNode FindBottom(BlockGraph graph, string name)
+    {
+        BlockNode bottom = graph.Find(name) ?? throw new QmpException($"Bottom node '{name}' not found");
+        return bottom.IsFilter ? throw new QmpException($"Bottom node '{name}' is a filter") : bottom;
     }
 }

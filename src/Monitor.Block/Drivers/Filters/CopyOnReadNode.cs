@@ -15,14 +15,15 @@ public sealed class CopyOnReadNode : FilterNode
 
     private const BlockPermission PassedOn = BlockPermission.ConsistentRead | BlockPermission.Write | BlockPermission.Resize;
 
-    private readonly BlockNode? _bottom;
+    private readonly Func<BlockNode>? _findBottom;
+    private BlockNode? _bottom;
     private FrozenChain? _frozen;
 
     /// <summary>Makes the node; its <c>file</c> child (role Filtered) is attached before it is opened.</summary>
     /// <param name="settings">The options every node has.</param>
-    /// <param name="bottom">The last node of the chain that is copied from; <see langword="null"/> for the whole chain.</param>
-    public CopyOnReadNode(BlockNodeSettings settings, BlockNode? bottom = null)
-        : base(settings) => _bottom = bottom;
+    /// <param name="findBottom">Finds the last node of the chain that is copied from, once the node is attached; <see langword="null"/> for the whole chain.</param>
+    public CopyOnReadNode(BlockNodeSettings settings, Func<BlockNode>? findBottom = null)
+        : base(settings) => _findBottom = findBottom;
 
     /// <inheritdoc/>
     public override string DriverName => "copy-on-read";
@@ -39,7 +40,11 @@ public sealed class CopyOnReadNode : FilterNode
         ((used & PassedOn) | BlockPermission.WriteUnchanged, (shared & PassedOn) | BlockPermission.WriteUnchanged);
 
     /// <inheritdoc/>
-    protected internal override void OnAttached() => _frozen = _bottom is null ? null : FrozenChain.Freeze(this, _bottom);
+    protected internal override void OnAttached()
+    {
+        _bottom = _findBottom?.Invoke();
+        _frozen = _bottom is null ? null : FrozenChain.Freeze(this, _bottom);
+    }
 
     /// <inheritdoc/>
     protected internal override void OnReleased() => _frozen?.Dispose();

@@ -1,6 +1,5 @@
 using Monitor.Block.Throttling;
 using Monitor.Qapi;
-using Monitor.Qapi.Json;
 
 namespace Monitor.Block.Drivers.Filters;
 
@@ -33,7 +32,7 @@ public sealed class ThrottleNode : FilterNode
 
     /// <inheritdoc/>
     public override string OptionsJson =>
-        $"{{\"throttle-group\": {JsonString.Quote(_member?.Group.Name ?? _groupAtOpen)}, \"driver\": \"throttle\", \"file\": {Below.OptionsJson}}}";
+        DescribeOptions(new OptionsText(DriverName).AddText("throttle-group", _member?.Group.Name ?? _groupAtOpen)).ToString();
 
     /// <inheritdoc/>
     public override bool SupportsCompression => Below.SupportsCompression;

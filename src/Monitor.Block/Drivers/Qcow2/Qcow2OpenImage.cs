@@ -27,10 +27,10 @@ internal sealed record Qcow2OpenImage(
     public static async ValueTask<Qcow2OpenImage> ReadAsync(ImageFile file, bool readOnly)
     {
         byte[] start = new byte[Qcow2Header.KnownBytes];
-        await file.ReadAsync(0, start).ConfigureAwait(false);
+        await ReadHeaderAsync(file, start).ConfigureAwait(false);
         Qcow2Header header = ReadHeader(start);
         byte[] cluster = new byte[header.ClusterBytes];
-        await file.ReadAsync(0, cluster).ConfigureAwait(false);
+        await ReadHeaderAsync(file, cluster).ConfigureAwait(false);
         Qcow2HeaderCluster first = ReadFirstCluster(header, cluster);
         CheckFeatures(first, readOnly);
         CheckTables(header, file.SizeBytes);
@@ -235,6 +235,18 @@ internal sealed record Qcow2OpenImage(
         if (!sound)
         {
             throw new QmpException(otherwise);
+        }
+    }
+
+    private static async ValueTask ReadHeaderAsync(ImageFile file, byte[] bytes)
+    {
+        try
+        {
+            await file.ReadAsync(0, bytes).ConfigureAwait(false);
+        }
+        catch (BlockIoException e)
+        {
+            throw new QmpException($"Could not read qcow2 header: {e.Message}");
         }
     }
 

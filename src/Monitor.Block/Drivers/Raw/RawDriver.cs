@@ -9,7 +9,7 @@ internal sealed class RawDriver : IBlockDriver
         [new("file", RawNode.ChildRole(options.Raw.Offset ?? 0, options.Raw.Size), options.Raw.File)];
 
     public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph) =>
-        new RawNode(settings, NotNegative(options.Raw.Offset, "offset") ?? 0, NotNegative(options.Raw.Size, "size"));
+        new RawNode(settings, NotNegative(options.Raw.Offset, "offset"), NotNegative(options.Raw.Size, "size"));
 
     public void CheckReopen(BlockdevOptions before, BlockdevOptions after)
     {

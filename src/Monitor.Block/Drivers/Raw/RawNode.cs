@@ -8,17 +8,17 @@ public sealed class RawNode : BlockNode
 {
     private const int SectorBytes = 512;
 
-    private long _offset;
+    private long? _givenOffset;
     private long? _fixedSize;
 
     /// <summary>Makes the node; its <c>file</c> child (role <see cref="ChildRole"/>) is attached before it is opened.</summary>
     /// <param name="settings">The options every node has.</param>
     /// <param name="offset">Where the window begins in the child, in bytes.</param>
     /// <param name="size">Bytes of the window, a multiple of 512; <see langword="null"/> for all behind the offset.</param>
-    public RawNode(BlockNodeSettings settings, long offset = 0, long? size = null)
+    public RawNode(BlockNodeSettings settings, long? offset = null, long? size = null)
         : base(settings)
     {
-        _offset = offset;
+        _givenOffset = offset;
         _fixedSize = size;
     }
 
@@ -26,21 +26,16 @@ public sealed class RawNode : BlockNode
     public override string DriverName => "raw";
 
     /// <inheritdoc/>
-    public override string FileName => _offset == 0 && _fixedSize is null ? base.FileName : JsonFileName;
+    public override string FileName => _givenOffset is null && _fixedSize is null ? base.FileName : JsonFileName;
 
     /// <inheritdoc/>
-    public override string OptionsJson
-    {
-        get
-        {
-            string offset = _offset != 0 ? $"\"offset\": {_offset}, " : "";
-            string size = _fixedSize is { } bytes ? $", \"size\": {bytes}" : "";
-            return $"{{{offset}\"driver\": \"raw\"{size}, \"file\": {Below.OptionsJson}}}";
-        }
-    }
+    public override string OptionsJson =>
+        DescribeOptions(new OptionsText(DriverName).Add("size", _fixedSize).Add("offset", _givenOffset)).ToString();
 
     /// <inheritdoc/>
     public override int RequestAlignment => Below.RequestAlignment;
+
+    private long Offset => _givenOffset ?? 0;
 
     private BlockChild File => FindChild(BlockChildRole.Primary)!;
 
@@ -53,7 +48,7 @@ public sealed class RawNode : BlockNode
     /// <inheritdoc/>
     public override ValueTask OpenAsync()
     {
-        SetWindow(_offset, _fixedSize);
+        SetWindow(_givenOffset, _fixedSize);
         return default;
     }
 
@@ -69,15 +64,15 @@ public sealed class RawNode : BlockNode
     /// <inheritdoc/>
     public override async ValueTask<BlockMapping> MapAsync(long offset, long length)
     {
-        BlockStatus below = await BlockStatusWalk.StatusAsync(Below, offset + _offset, length).ConfigureAwait(false);
+        BlockStatus below = await BlockStatusWalk.StatusAsync(Below, offset + Offset, length).ConfigureAwait(false);
         return below.IsZero
             ? new BlockMapping(BlockMappingKind.Zero, below.Length)
-            : new BlockMapping(BlockMappingKind.Data, below.Length, File, new HostOffset(offset + _offset));
+            : new BlockMapping(BlockMappingKind.Data, below.Length, File, new HostOffset(offset + Offset));
     }
 
     /// <inheritdoc/>
     public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
-        Below.PreallocateAsync(offset + _offset, length, mode);
+        Below.PreallocateAsync(offset + Offset, length, mode);
 
     /// <inheritdoc/>
     protected override ValueTask DoReadAsync(long offset, Memory<byte> buffer)
@@ -89,7 +84,7 @@ public sealed class RawNode : BlockNode
 
         BlockNode below = Below;
         below.DebugEvent(BlkdebugEvent.ReadAio);
-        return below.ReadAsync(offset + _offset, buffer);
+        return below.ReadAsync(offset + Offset, buffer);
     }
 
     /// <inheritdoc/>
@@ -99,7 +94,7 @@ public sealed class RawNode : BlockNode
         BlockNode below = Below;
         below.DebugEvent(BlkdebugEvent.WriteAio);
         return offset + buffer.Length <= SizeBytes
-            ? below.WriteAsync(offset + _offset, buffer, flags)
+            ? below.WriteAsync(offset + Offset, buffer, flags)
             : WriteAndGrowAsync(offset, buffer, flags);
     }
 
@@ -107,7 +102,7 @@ public sealed class RawNode : BlockNode
     protected override async ValueTask DoWriteZeroesAsync(long offset, long length, BlockWriteFlags flags)
     {
         CheckWrite(offset, length);
-        await Below.WriteZeroesAsync(offset + _offset, length, flags).ConfigureAwait(false);
+        await Below.WriteZeroesAsync(offset + Offset, length, flags).ConfigureAwait(false);
         GrowSize(offset + length);
     }
 
@@ -115,7 +110,7 @@ public sealed class RawNode : BlockNode
     protected override ValueTask DoDiscardAsync(long offset, long length)
     {
         CheckWrite(offset, length);
-        return Below.DiscardAsync(offset + _offset, length);
+        return Below.DiscardAsync(offset + Offset, length);
     }
 
     /// <inheritdoc/>
@@ -130,7 +125,7 @@ public sealed class RawNode : BlockNode
     /// <inheritdoc/>
     protected override ValueTask DoTruncateAsync(long sizeBytes) =>
         _fixedSize is null
-            ? Below.TruncateAsync(sizeBytes + _offset)
+            ? Below.TruncateAsync(sizeBytes + Offset)
             : throw new BlockIoException(Errno.ENOTSUP, "Cannot resize fixed-size raw disks");
 
     /// <inheritdoc/>
@@ -138,7 +133,7 @@ public sealed class RawNode : BlockNode
     {
         if (_fixedSize is null)
         {
-            SetSize(Math.Max(0, Below.SizeBytes - _offset));
+            SetSize(Math.Max(0, Below.SizeBytes - Offset));
         }
     }
 
@@ -147,13 +142,14 @@ public sealed class RawNode : BlockNode
     {
         if (options is not null)
         {
-            SetWindow(options.Raw.Offset ?? 0, options.Raw.Size);
+            SetWindow(options.Raw.Offset, options.Raw.Size);
         }
     }
 
-    private void SetWindow(long offset, long? size)
+    private void SetWindow(long? givenOffset, long? size)
     {
         long available = Below.SizeBytes;
+        long offset = givenOffset ?? 0;
         if (offset > available)
         {
             throw new QmpException($"Offset ({offset}) cannot be greater than size of the containing file ({available})");
@@ -170,13 +166,13 @@ public sealed class RawNode : BlockNode
             throw new QmpException("Specified size is not multiple of 512");
         }
 
-        (_offset, _fixedSize) = (offset, size);
+        (_givenOffset, _fixedSize) = (givenOffset, size);
         SetSize(size ?? (available - offset));
     }
 
     private async ValueTask WriteAndGrowAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {
-        await Below.WriteAsync(offset + _offset, buffer, flags).ConfigureAwait(false);
+        await Below.WriteAsync(offset + Offset, buffer, flags).ConfigureAwait(false);
         GrowSize(offset + buffer.Length);
     }
 
