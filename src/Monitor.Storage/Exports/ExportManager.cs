@@ -90,6 +90,11 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
         try
         {
             NbdServer server = _server ?? throw new QmpException("NBD server not running");
+            if (drive is null)
+            {
+                graph.SetPermissions(backend, backend.Root!.Used, BlockPermission.All & ~BlockPermission.Resize);
+            }
+
             var export = new NbdExport(backend, MakeOptions(options, node, server)) { Drive = drive };
             server.Add(export);
             _exports.Insert(0, export);
@@ -189,16 +194,6 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
         var door = new BlockBackend { AllowsInactive = allowsInactive };
         BlockPermission used = BlockPermission.ConsistentRead | (isWritable ? BlockPermission.Write : BlockPermission.None);
         graph.AttachRoot(door, node, used, BlockPermission.All);
-        try
-        {
-            graph.SetPermissions(door, used, BlockPermission.All & ~BlockPermission.Resize);
-        }
-        catch
-        {
-            _ = graph.DetachRootAsync(door);
-            throw;
-        }
-
         return door;
     }
 
