@@ -201,6 +201,22 @@ public sealed partial class BlockBackend : IBlockParent
         return map;
     }
 
+    /// <summary>What a reader sees over a range, run after run, as far as there is room; see <see cref="BlockStatusWalk"/>.</summary>
+    /// <exception cref="BlockIoException">Out of range (EIO), or the medium failed.</exception>
+    public async ValueTask<int> MapAsync(long offset, long length, Memory<BlockStatus> runs)
+    {
+        await EnterAsync().ConfigureAwait(false);
+        try
+        {
+            CheckMapped(offset, length);
+            return await BlockStatusWalk.StatusAsync(Node, offset, length, runs).ConfigureAwait(false);
+        }
+        finally
+        {
+            Exit();
+        }
+    }
+
     /// <summary>Whether the owner can do without what it uses while the node is inactive.</summary>
     internal bool MayLose(BlockPermission used) => AllowsInactive || (used & ~BlockPermission.ConsistentRead) == 0;
 
@@ -339,10 +355,19 @@ public sealed partial class BlockBackend : IBlockParent
         }
     }
 
-    private ValueTask<BlockStatus> MapInside(long offset, long length) =>
-        IsInside(offset, length)
-            ? BlockStatusWalk.StatusAsync(Node, offset, length)
-            : throw new BlockIoException(HasMedium ? Errno.EIO : Errno.ENOMEDIUM);
+    private ValueTask<BlockStatus> MapInside(long offset, long length)
+    {
+        CheckMapped(offset, length);
+        return BlockStatusWalk.StatusAsync(Node, offset, length);
+    }
+
+    private void CheckMapped(long offset, long length)
+    {
+        if (!IsInside(offset, length))
+        {
+            throw new BlockIoException(HasMedium ? Errno.EIO : Errno.ENOMEDIUM);
+        }
+    }
 
     private async ValueTask<BlockStatus> MapLaterAsync(long offset, long length)
     {

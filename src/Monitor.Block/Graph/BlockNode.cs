@@ -276,6 +276,19 @@ public abstract class BlockNode : IBlockParent
     /// <param name="length">Bytes at least 1.</param>
     public abstract ValueTask<BlockMapping> MapAsync(long offset, long length);
 
+    /// <summary>What this node alone says of a range, run after run: <see cref="MapAsync"/> for many runs at once, without their places.</summary>
+    /// <param name="offset">Guest position in bytes, below the size.</param>
+    /// <param name="length">Bytes, at least 1; ends within the size.</param>
+    /// <param name="runs">Filled from its start; neighbours may be alike. Where the backing node shows through, nothing is allocated.</param>
+    /// <returns>Runs filled in, at least 1; together they may be shorter than the range.</returns>
+    /// <exception cref="BlockIoException">The medium failed, or the map is damaged, where the first run would begin.</exception>
+    public virtual async ValueTask<int> DescribeAsync(long offset, long length, Memory<BlockStatus> runs)
+    {
+        BlockMapping run = await MapAsync(offset, length).ConfigureAwait(false);
+        runs.Span[0] = BlockStatus.Of(run.Kind, run.Length);
+        return 1;
+    }
+
     /// <summary>The backing file that the image's header names, once open; <see langword="null"/> if it names none or the format cannot.</summary>
     public virtual BackingImage? BackingFromImage => null;
 

@@ -5,8 +5,10 @@ namespace Monitor.Storage.Exports;
 /// <summary>Extents being written into a reply; neighbours that are alike become one.</summary>
 internal sealed class NbdExtentList(Memory<byte> destination)
 {
-    private readonly int _limit = destination.Length / NbdExtent.Size;
     private NbdExtent _last;
+
+    /// <summary>Extents for which there is room.</summary>
+    public int Limit { get; } = destination.Length / NbdExtent.Size;
 
     /// <summary>Extents so far.</summary>
     public int Count { get; private set; }
@@ -24,7 +26,7 @@ internal sealed class NbdExtentList(Memory<byte> destination)
         {
             _last = new NbdExtent(_last.Length + (uint)length, flags);
         }
-        else if (Count < _limit)
+        else if (Count < Limit)
         {
             _last = new NbdExtent((uint)length, flags);
             Count++;

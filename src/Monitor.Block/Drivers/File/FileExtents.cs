@@ -15,15 +15,20 @@ internal sealed class FileExtents(PosixFile file)
     private bool _canSeek = true;
 
     /// <summary>The run that begins at <paramref name="offset"/>; asks the filesystem on a block thread if it must.</summary>
-    public ValueTask<BlockMapping> MapAsync(long offset, long length)
+    public ValueTask<BlockMapping> MapAsync(long offset, long length) =>
+        KnownData(offset, length) is > 0 and long known ? new(Data(offset, known)) : new(BlockThreads.RunAsync(() => Find(offset, length)));
+
+    /// <summary>The runs from <paramref name="offset"/> on, as far as there is room; asks the filesystem on a block thread if it must.</summary>
+    public ValueTask<int> DescribeAsync(long offset, long length, Memory<BlockStatus> runs)
     {
-        DataRun? known = Volatile.Read(ref _lastData);
-        if (!_canSeek || (known is not null && offset >= known.Start && offset < known.End))
+        long known = KnownData(offset, length);
+        if (known < length)
         {
-            return new(Data(offset, known is not null && _canSeek ? Math.Min(length, known.End - offset) : length));
+            return new(BlockThreads.RunAsync(() => Find(offset, length, runs.Span)));
         }
 
-        return new(BlockThreads.RunAsync(() => Find(offset, length)));
+        runs.Span[0] = BlockStatus.Of(BlockMappingKind.Data, known);
+        return new(1);
     }
 
     /// <summary>Drops what is remembered.</summary>
@@ -69,25 +74,54 @@ internal sealed class FileExtents(PosixFile file)
 
     private static BlockMapping Data(long offset, long length) => new(BlockMappingKind.Data, length, null, new HostOffset(offset));
 
+    /// <summary>How many bytes are data by what is remembered, or because the filesystem cannot tell; 0 if it must be asked.</summary>
+    private long KnownData(long offset, long length)
+    {
+        DataRun? known = Volatile.Read(ref _lastData);
+        return !_canSeek ? length
+            : known is not null && offset >= known.Start && offset < known.End ? Math.Min(length, known.End - offset)
+            : 0;
+    }
+
     private BlockMapping Find(long offset, long length)
     {
+        BlockStatus run = default;
+        Find(offset, length, new Span<BlockStatus>(ref run));
+        return run.IsZero ? new BlockMapping(BlockMappingKind.Zero, run.Length) : Data(offset, run.Length);
+    }
+
+    /// <summary>Holes and data in turn: one question to the filesystem for each run.</summary>
+    private int Find(long offset, long length, Span<BlockStatus> runs)
+    {
+        int count = 0;
+        long end = offset + length;
         try
         {
-            long data = file.SeekData(offset);
-            if (data > offset)
+            while (offset < end && count < runs.Length)
             {
-                return new BlockMapping(BlockMappingKind.Zero, Math.Min(length, data - offset));
-            }
+                long data = Math.Min(end, file.SeekData(offset));
+                if (data > offset)
+                {
+                    runs[count++] = BlockStatus.Of(BlockMappingKind.Zero, data - offset);
+                    offset = data;
+                }
 
-            long hole = file.SeekHole(offset);
-            Volatile.Write(ref _lastData, new DataRun(offset, hole));
-            return Data(offset, Math.Min(length, hole - offset));
+                // Somebody may have made a hole of it meanwhile: then the run is empty and is asked for again.
+                if (offset < end && count < runs.Length && file.SeekHole(offset) is long hole && hole > offset)
+                {
+                    Volatile.Write(ref _lastData, new DataRun(offset, hole));
+                    runs[count++] = BlockStatus.Of(BlockMappingKind.Data, Math.Min(end, hole) - offset);
+                    offset = Math.Min(end, hole);
+                }
+            }
         }
         catch (BlockIoException e) when (e.Errno == Errno.EINVAL)
         {
             _canSeek = false;
-            return Data(offset, length);
+            runs[count++] = BlockStatus.Of(BlockMappingKind.Data, end - offset);
         }
+
+        return count;
     }
 
     private sealed record DataRun(long Start, long End);

@@ -114,6 +114,10 @@ public sealed class FileNode : BlockNode
     public override ValueTask<BlockMapping> MapAsync(long offset, long length) => _extents.MapAsync(offset, length);
 
     /// <inheritdoc/>
+    public override ValueTask<int> DescribeAsync(long offset, long length, Memory<BlockStatus> runs) =>
+        _extents.DescribeAsync(offset, length, runs);
+
+    /// <inheritdoc/>
     public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
         mode == PreallocMode.Falloc ? new(BlockThreads.RunAsync(() => Reserve(offset, length))) : base.PreallocateAsync(offset, length, mode);
 

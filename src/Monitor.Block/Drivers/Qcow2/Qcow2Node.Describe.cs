@@ -1,0 +1,105 @@
+namespace Monitor.Block.Drivers.Qcow2;
+
+/// <summary>The map of a range in one pass over the L2 entries.</summary>
+/// <remarks>
+/// A fragmented image has a run for every cluster, and a client that copies or backs it up asks for all of them. So entries are gone
+/// through slice by slice, without a lock, a state machine or a look-up for each: a few nanoseconds an entry. Unlike
+/// <see cref="FormatNode.MapAsync"/>, data go on over host clusters that do not follow each other.
+/// </remarks>
+public sealed partial class Qcow2Node
+{
+    /// <inheritdoc/>
+    public override ValueTask<int> DescribeAsync(long offset, long length, Memory<BlockStatus> runs)
+    {
+        int count = DescribeKnown(offset, length, runs.Span);
+        return count > 0 ? new ValueTask<int>(count) : DescribeLaterAsync(offset, length, runs);
+    }
+
+    /// <summary>Reads the slice of the first run; what else it tells is told too.</summary>
+    private async ValueTask<int> DescribeLaterAsync(long offset, long length, Memory<BlockStatus> runs)
+    {
+        BlockMapping first = await MapLaterAsync(offset, length).ConfigureAwait(false);
+        int count = DescribeKnown(offset, length, runs.Span);
+        if (count > 0)
+        {
+            return count;
+        }
+
+        runs.Span[0] = BlockStatus.Of(first.Kind, first.Length);
+        return 1;
+    }
+
+    /// <summary>The runs that are known without I/O and locks; none if the first is not.</summary>
+    private int DescribeKnown(long offset, long length, Span<BlockStatus> runs)
+    {
+        ClusterMap map = _image.Map;
+        int count = 0;
+        for (long end = offset + length; offset < end;)
+        {
+            MetadataBlock? slice = map.Find(offset, out int entry);
+            if (_image.Corruption.IsFatal || slice is { IsSuspect: true } || (slice is null && !map.HasNoTable(offset)))
+            {
+                break;
+            }
+
+            long told = slice is not null ? DescribeSlice(slice, entry, offset, end, runs, ref count)
+                : TryAdd(runs, ref count, BlockStatus.Of(BlockMappingKind.Backing, map.BytesWithoutTable(offset, end - offset)));
+            if (told == 0)
+            {
+                break;
+            }
+
+            offset += told;
+        }
+
+        return count;
+    }
+
+    /// <summary>Adds the runs of one slice.</summary>
+    /// <returns>Bytes that they cover; 0 if there was no room.</returns>
+    private long DescribeSlice(MetadataBlock slice, int entry, long offset, long end, Span<BlockStatus> runs, ref int count)
+    {
+        L2Layout layout = Layout;
+        int entries = _image.Map.SliceEntries;
+        int unit = UnitAt(offset);
+        long cluster = offset & -(long)ClusterSizeBytes;
+        long at = offset;
+        for (; entry < entries && at < end; entry++, unit = 0, cluster += ClusterSizeBytes)
+        {
+            L2Entry value = layout.Read(slice, entry);
+            while (unit < layout.Units && at < end)
+            {
+                unit += layout.RunAt(value, unit, out L2EntryKind kind);
+                long next = Math.Min(end, cluster + ((long)unit << layout.UnitBits));
+                if (TryAdd(runs, ref count, BlockStatus.Of(MappingKind(kind), next - at)) == 0)
+                {
+                    return at - offset;
+                }
+
+                at = next;
+            }
+        }
+
+        return at - offset;
+    }
+
+    /// <summary>Adds a run, to the last one if they are alike.</summary>
+    /// <returns>Its bytes; 0 if there is no room.</returns>
+    private static long TryAdd(Span<BlockStatus> runs, ref int count, BlockStatus run)
+    {
+        if (count > 0 && runs[count - 1] with { Length = run.Length } == run)
+        {
+            runs[count - 1] = run with { Length = runs[count - 1].Length + run.Length };
+        }
+        else if (count < runs.Length)
+        {
+            runs[count++] = run;
+        }
+        else
+        {
+            return 0;
+        }
+
+        return run.Length;
+    }
+}
