@@ -74,8 +74,7 @@ internal sealed class MonitorDaemon : IDisposable
     public void RunToEnd()
     {
         Lifetime.Ended.GetAwaiter().GetResult();
-        Server.StopAsync().GetAwaiter().GetResult();
-        Chardevs.Dispose();
+        EndMonitors();
         Loop.RunAsync(async () => await _graph.CloseAllAsync()).GetAwaiter().GetResult();
     }
 
@@ -88,6 +87,20 @@ internal sealed class MonitorDaemon : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => Loop.Dispose();
+
+    /// <summary>Whatever fails here, the nodes are closed after it: that is what stores the bitmaps.</summary>
+    private void EndMonitors()
+    {
+        try
+        {
+            Server.StopAsync().GetAwaiter().GetResult();
+            Chardevs.Dispose();
+        }
+        catch (Exception e)
+        {
+            DaemonLog.Error("Daemon", $"the end goes on: {e}");
+        }
+    }
 
     [MemberNotNull(nameof(Hmp))]
     private QmpCommandTable MakeTable(JobManager jobs, ObjectStore objects)

@@ -36,7 +36,15 @@ internal sealed class PidFile : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        File.Delete(_path);
+        try
+        {
+            File.Delete(_path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            DaemonLog.Warn("Daemon", $"PID file not removed: {e.Message}");
+        }
+
         _file.Dispose();
     }
 

@@ -38,6 +38,8 @@ internal sealed class QmpOutput(QmpTransport transport, bool isPretty)
 
     private bool _isClosed;
 
+    private bool _isEnding;
+
     private bool _isWriterBusy;
 
     private Thread? _writer;
@@ -111,10 +113,20 @@ internal sealed class QmpOutput(QmpTransport transport, bool isPretty)
     {
         lock (_gate)
         {
-            while (!_isClosed && Unsent > PauseBytes)
+            while (!_isClosed && !_isEnding && Unsent > PauseBytes)
             {
                 Gate.Wait(_gate);
             }
+        }
+    }
+
+    /// <summary>The session is to end: its thread waits for the client no more, but in <see cref="Close"/>.</summary>
+    public void EndWaiting()
+    {
+        lock (_gate)
+        {
+            _isEnding = true;
+            Gate.PulseAll(_gate);
         }
     }
 

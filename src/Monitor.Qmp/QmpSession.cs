@@ -146,6 +146,7 @@ internal sealed class QmpSession : IMonitorSession, IQmpSessionInfo
     {
         _endReason ??= reason;
         _transport.EndReceiving();
+        _output.EndWaiting();
         lock (_gate)
         {
             Gate.PulseAll(_gate);

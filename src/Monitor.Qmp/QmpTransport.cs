@@ -89,12 +89,26 @@ internal abstract class QmpTransport : IDisposable
     {
         if (sent > 0 && Log is { } log)
         {
-            lock (log)
-            {
-                log.Write(bytes[..sent]);
-            }
+            Copy(bytes[..sent], log);
         }
 
         return sent;
+    }
+
+    /// <summary>The session goes on without its log when that cannot be written: a full disk must not end a monitor.</summary>
+    private void Copy(ReadOnlySpan<byte> bytes, Stream log)
+    {
+        try
+        {
+            lock (log)
+            {
+                log.Write(bytes);
+            }
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            DaemonLog.Warn("Qmp", $"the log of a character device ends: {e.Message}");
+            Log = null;
+        }
     }
 }

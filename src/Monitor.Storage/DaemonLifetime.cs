@@ -48,9 +48,11 @@ public sealed class DaemonLifetime(ExportManager exports, JobManager jobs, Drive
             await jobs.CancelAllAsync();
             await drives.CloseAllAsync();
         }
-        finally
+        catch (Exception e)
         {
-            _ended.SetResult();
+            DaemonLog.Error("Daemon", $"the end goes on: {e}");
         }
+
+        _ended.SetResult();
     }
 }

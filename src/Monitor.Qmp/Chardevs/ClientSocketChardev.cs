@@ -103,7 +103,15 @@ internal sealed class ClientSocketChardev : Chardev
 
     private void Hold(Socket socket)
     {
-        _fileName = SocketName.OfClient(socket);
-        _socket = socket;
+        try
+        {
+            _fileName = SocketName.OfClient(socket);
+            _socket = socket;
+        }
+        catch (SocketException e)
+        {
+            socket.Dispose();
+            throw new QmpException($"Unable to query remote socket address: {SocketErrorText.Of(e)}");
+        }
     }
 }

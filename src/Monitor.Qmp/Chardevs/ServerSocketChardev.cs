@@ -90,7 +90,7 @@ internal sealed class ServerSocketChardev : Chardev
 
         if (_path is not null)
         {
-            File.Delete(_path);
+            ListeningSockets.RemoveFile(_path);
         }
     }
 

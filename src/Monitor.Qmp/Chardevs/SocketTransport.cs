@@ -51,16 +51,14 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
     /// <inheritdoc/>
     public override string DescribePeer()
     {
-        if (socket.AddressFamily != AddressFamily.Unix)
+        try
         {
-            return socket.RemoteEndPoint?.ToString() ?? "unknown peer";
+            return socket.AddressFamily == AddressFamily.Unix ? DescribeProcess() : $"{socket.RemoteEndPoint}";
         }
-
-        Span<byte> credentials = stackalloc byte[12];
-        socket.GetRawSocketOption(SocketLevel, PeerCredentials, credentials);
-        int process = BinaryPrimitives.ReadInt32LittleEndian(credentials);
-        int user = BinaryPrimitives.ReadInt32LittleEndian(credentials[4..]);
-        return $"pid {process} uid {user}";
+        catch (SocketException)
+        {
+            return "a peer that has left";
+        }
     }
 
     /// <inheritdoc/>
@@ -91,6 +89,15 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
 
     /// <inheritdoc/>
     protected override void Close() => socket.Dispose();
+
+    private string DescribeProcess()
+    {
+        Span<byte> credentials = stackalloc byte[12];
+        socket.GetRawSocketOption(SocketLevel, PeerCredentials, credentials);
+        int process = BinaryPrimitives.ReadInt32LittleEndian(credentials);
+        int user = BinaryPrimitives.ReadInt32LittleEndian(credentials[4..]);
+        return $"pid {process} uid {user}";
+    }
 
     private static ReceivedDescriptors? ReadDescriptors(ReadOnlySpan<byte> control)
     {

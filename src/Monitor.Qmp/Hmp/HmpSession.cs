@@ -17,6 +17,8 @@ internal sealed class HmpSession : IMonitorSession
 
     private readonly QmpOutput _output;
 
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
     private readonly LineEditor _editor = new();
 
     private readonly ArrayBufferWriter<byte> _screen = new();
@@ -59,7 +61,12 @@ internal sealed class HmpSession : IMonitorSession
     }
 
     /// <inheritdoc/>
-    public void Stop() => _transport.EndReceiving();
+    public void Stop()
+    {
+        _stopped.TrySetResult();
+        _transport.EndReceiving();
+        _output.EndWaiting();
+    }
 
     private void ProcessInput()
     {
@@ -92,10 +99,13 @@ internal sealed class HmpSession : IMonitorSession
         _screen.ResetWrittenCount();
     }
 
+    /// <summary>A line may take as long as it likes, until the session is stopped.</summary>
     private bool RunLine(string line)
     {
         _output.Flush();
-        if (_runLine(line).GetAwaiter().GetResult() is not { } printed)
+        Task<string?> running = _runLine(line);
+        Task.WaitAny(running, _stopped.Task);
+        if (Task.WaitAny([running], s_patience) < 0 || running.GetAwaiter().GetResult() is not { } printed)
         {
             return false;
         }

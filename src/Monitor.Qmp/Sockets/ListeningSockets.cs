@@ -56,6 +56,19 @@ public static class ListeningSockets
         _ => $"descriptor {address.Fd.Str}",
     };
 
+    /// <summary>Removes the file of a UNIX socket that is closed; one that is gone, or that we may not remove, is only logged.</summary>
+    public static void RemoveFile(string path)
+    {
+        try
+        {
+            File.Delete(path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            DaemonLog.Warn("Qmp", $"socket file not removed: {e.Message}");
+        }
+    }
+
     /// <summary>The system gives out the lowest free number, so a high one says that those below it are taken.</summary>
     private static bool IsReserved(nint descriptor) =>
         Libc.GetLimit(Libc.RLIMIT_NOFILE, out Libc.Limit limit) == 0

@@ -27,9 +27,9 @@ internal sealed class NbdListener(NbdServer server, Socket socket)
         }
 
         socket.Dispose();
-        if (_path is { Length: > 0 } && _path[0] != '@' && File.Exists(_path))
+        if (_path is { Length: > 0 } && _path[0] != '@')
         {
-            File.Delete(_path);
+            ListeningSockets.RemoveFile(_path);
         }
     }
 
