@@ -12,9 +12,9 @@ internal sealed class PidFile : IDisposable
     /// <exception cref="QmpException">It cannot be written, or another process holds it.</exception>
     public PidFile(string path)
     {
-        _path = Path.GetFullPath(path);
         try
         {
+            _path = Path.GetFullPath(path);
             _file = new FileStream(_path, new FileStreamOptions
             {
                 Mode = FileMode.OpenOrCreate,
@@ -27,7 +27,7 @@ internal sealed class PidFile : IDisposable
             _file.Write(System.Text.Encoding.ASCII.GetBytes($"{Environment.ProcessId}\n"));
             _file.Flush();
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
             throw new QmpException($"cannot create PID file: {Describe(path, e)}");
         }
@@ -64,7 +64,8 @@ internal sealed class PidFile : IDisposable
 
     private static string Describe(string path, Exception e) => e switch
     {
-        DirectoryNotFoundException or FileNotFoundException => $"Could not create '{path}': No such file or directory",
+        DirectoryNotFoundException or FileNotFoundException or ArgumentException => $"Could not create '{path}': No such file or directory",
+        UnauthorizedAccessException when Directory.Exists(path) => $"Could not create '{path}': Is a directory",
         UnauthorizedAccessException => $"Could not create '{path}': Permission denied",
         _ => $"Could not create '{path}': {e.Message}",
     };

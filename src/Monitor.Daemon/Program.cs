@@ -30,8 +30,21 @@ internal static class Program
         }
         catch (CommandLineException e)
         {
-            Console.Error.WriteLine($"qmp-monitor: {e.Message}");
+            Print(Console.Error, $"qmp-monitor: {e.Message}\n{ErrorHint.Of(e.Message)}");
             return 1;
+        }
+    }
+
+    /// <summary>Prints what nobody may be there to read.</summary>
+    private static void Print(TextWriter writer, string text)
+    {
+        try
+        {
+            writer.Write(text);
+        }
+        catch (IOException e)
+        {
+            DaemonLog.Debug("Daemon", e.Message);
         }
     }
 
@@ -46,10 +59,13 @@ internal static class Program
             switch (option.Name)
             {
                 case OptionName.Help:
-                    Console.Out.Write(HelpText.Text);
+                    Print(Console.Out, HelpText.Text);
                     return 0;
                 case OptionName.Version:
-                    Console.Out.WriteLine(Version);
+                    Print(Console.Out, $"{Version}\n");
+                    return 0;
+                case OptionName.Object or OptionName.Chardev when OptionHelp.Of(option) is { } help:
+                    Print(Console.Out, help);
                     return 0;
                 case OptionName.Daemonize:
                     isBackground = true;

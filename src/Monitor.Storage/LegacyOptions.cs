@@ -1,6 +1,7 @@
-using System.Globalization;
+using System.Text;
 using Monitor.Block;
 using Monitor.Qapi;
+using Monitor.Qapi.Keyval;
 
 namespace Monitor.Storage;
 
@@ -54,27 +55,22 @@ public static class LegacyOptions
 
     /// <summary>A switch.</summary>
     /// <exception cref="QmpException">It is neither on nor off.</exception>
-    public static bool Flag(Dictionary<string, string> options, string key, bool absent) => options.GetValueOrDefault(key) switch
-    {
-        null => absent,
-        "on" => true,
-        "off" => false,
-        _ => throw new QmpException($"Parameter '{key}' expects 'on' or 'off'"),
-    };
+    public static bool Flag(Dictionary<string, string> options, string key, bool absent) => !options.TryGetValue(key, out string? text)
+        ? absent
+        : KeyvalScalar.ParseBool(Encoding.UTF8.GetBytes(text)) ?? throw new QmpException($"Parameter '{key}' expects 'on' or 'off'");
 
-    /// <summary>A number.</summary>
+    /// <summary>A number, as C reads it; one of more than 63 bits is negative.</summary>
     /// <exception cref="QmpException">It is none.</exception>
-    public static long? Number(Dictionary<string, string> options, string key)
-    {
-        if (!options.TryGetValue(key, out string? text))
-        {
-            return null;
-        }
+    public static long? Number(Dictionary<string, string> options, string key) => !options.TryGetValue(key, out string? text)
+        ? null
+        : unchecked((long?)KeyvalScalar.ParseUInt64(Encoding.UTF8.GetBytes(text))) ?? throw new QmpException($"Parameter '{key}' expects a number");
 
-        return long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long number)
-            ? number
-            : throw new QmpException($"Parameter '{key}' expects a number");
-    }
+    /// <summary>Bytes, with an optional suffix such as <c>k</c>.</summary>
+    /// <exception cref="QmpException">It is no such number.</exception>
+    public static long? Size(Dictionary<string, string> options, string key) => !options.TryGetValue(key, out string? text)
+        ? null
+        : unchecked((long?)KeyvalScalar.ParseSize(Encoding.UTF8.GetBytes(text)))
+            ?? throw new QmpException($"Parameter '{key}' expects a non-negative number below 2^64");
 
     /// <summary>Refuses an id that is no identifier.</summary>
     /// <exception cref="QmpException">It is none.</exception>

@@ -93,7 +93,7 @@ internal sealed record ChardevOption(string Id, ChardevBackend Backend)
                 },
                 ChardevBackendKind.File => new ChardevFileWrapper { Data = ReadFile(options, log, appends) },
                 ChardevBackendKind.Null => new ChardevCommonWrapper { Data = new() { Logfile = log, Logappend = appends } },
-                _ => new ChardevRingbufWrapper { Data = new() { Size = LegacyOptions.Number(options, "size"), Logfile = log, Logappend = appends } },
+                _ => new ChardevRingbufWrapper { Data = new() { Size = LegacyOptions.Size(options, "size"), Logfile = log, Logappend = appends } },
             },
         };
     }

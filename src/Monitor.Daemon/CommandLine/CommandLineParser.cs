@@ -2,7 +2,8 @@ namespace Monitor.Daemon.CommandLine;
 
 /// <summary>Splits the arguments into options by the rules of getopt_long, which qemu-storage-daemon's users know.</summary>
 /// <remarks>
-/// <c>--blockdev X</c>, <c>--blockdev=X</c>, <c>--block X</c> (an unambiguous beginning), <c>-blockdev X</c>, <c>-hV</c> (letters together).
+/// <c>--blockdev X</c>, <c>--blockdev=X</c>, <c>--block X</c> (an unambiguous beginning), <c>-blockdev X</c>, <c>-hV</c> (letters together);
+/// <c>--</c> ends them, and nobody looks at what stands behind it.
 /// Errors come in the order of the arguments, so options before the bad one have been seen.
 /// </remarks>
 internal static class CommandLineParser
@@ -14,11 +15,16 @@ internal static class CommandLineParser
         for (int index = 0; index < arguments.Length;)
         {
             string argument = arguments[index++];
+            if (argument == "--")
+            {
+                yield break;
+            }
+
             if (FindLong(argument, out string? attached) is { } syntax)
             {
                 yield return WithValue(syntax, argument, attached, arguments, ref index);
             }
-            else if (argument.Length < 2 || argument[0] != '-' || argument == "--")
+            else if (argument.Length < 2 || argument[0] != '-')
             {
                 yield return new CommandLineOption(OptionName.Word, argument, argument);
             }

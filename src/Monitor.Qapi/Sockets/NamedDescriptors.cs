@@ -30,7 +30,7 @@ public static class NamedDescriptors
             throw new QmpException($"File descriptor named '{name}' has not been found");
         }
 
-        if (!int.TryParse(name, NumberStyles.None, CultureInfo.InvariantCulture, out int number))
+        if (!int.TryParse(name, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number))
         {
             throw new QmpException($"Unable to parse FD number {name}");
         }
@@ -47,7 +47,7 @@ public static class NamedDescriptors
             socket.GetSocketOption(SocketOptionLevel.Socket, SocketOptionName.Type);
             return socket;
         }
-        catch (SocketException)
+        catch (Exception e) when (e is SocketException or ArgumentException)
         {
             handle.Dispose();
             throw new QmpException($"File descriptor '{name}' is not a socket");

@@ -20,7 +20,9 @@ public static class UnixEndPoint
             throw new QmpException($"UNIX socket path '{address.Path}' is too long");
         }
 
-        bool isFilled = isAbstract && address.Tight == false;
+        // To the kernel a path that begins with its end is a name of NULs.
+        isAbstract |= length == 0;
+        bool isFilled = isAbstract && (length == 0 || address.Tight == false);
         return new UnixDomainSocketEndPoint((isAbstract ? "\0" : "") + address.Path + (isFilled ? new string('\0', NameBytes - 1 - length) : ""));
     }
 }

@@ -9,6 +9,9 @@ internal static class ChardevFactory
 {
     private const long DefaultRingbufBytes = 65536;
 
+    /// <summary>What a wait can be given in milliseconds.</summary>
+    private const long LongestReconnectSeconds = int.MaxValue / 1000;
+
     private const uint NewFileMode = 0x1b6;
 
     /// <summary>Makes a device; a socket may have to wait for the network or for its first client.</summary>
@@ -40,7 +43,7 @@ internal static class ChardevFactory
         SocketAddress address = Flatten(options.Addr);
         return isServer
             ? await ServerSocketChardev.OpenAsync(id, OpenLog(options.Logfile, options.Logappend), address, options.Wait ?? false)
-            : await ClientSocketChardev.OpenAsync(id, OpenLog(options.Logfile, options.Logappend), address, TimeSpan.FromSeconds(reconnectSeconds));
+            : await ClientSocketChardev.OpenAsync(id, OpenLog(options.Logfile, options.Logappend), address, TimeSpan.FromSeconds(Math.Clamp(reconnectSeconds, 0, LongestReconnectSeconds)));
     }
 
     private static SocketAddress Flatten(SocketAddressLegacy address) => new()

@@ -25,8 +25,8 @@ internal sealed class ServerSocketChardev : Chardev
     {
         _sockets = sockets;
         Address = SocketName.RealAddress(sockets[0], address);
-        _localName = SocketName.OfServer(sockets[0], address);
-        _path = address is { Type: SocketAddressType.Unix, Unix: { Abstract: not true } unix } ? Path.GetFullPath(unix.Path) : null;
+        _localName = SocketName.OfServer(sockets[0], Address);
+        _path = Address is { Type: SocketAddressType.Unix, Unix: { Abstract: not true } unix } ? Path.GetFullPath(unix.Path) : null;
     }
 
     /// <inheritdoc/>

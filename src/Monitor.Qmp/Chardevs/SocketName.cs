@@ -15,11 +15,13 @@ internal static class SocketName
         _ => $"{OfAddress(address)},server=on",
     };
 
-    /// <summary>Where a socket listens: with its real host and port.</summary>
-    public static SocketAddress RealAddress(Socket socket, SocketAddress address) => socket.LocalEndPoint is not IPEndPoint ip ? address : new()
+    /// <summary>Where a socket listens: with its real host and port, or the path that was chosen for it.</summary>
+    public static SocketAddress RealAddress(Socket socket, SocketAddress address) => socket.LocalEndPoint switch
     {
-        Type = SocketAddressType.Inet,
-        Branch = new InetSocketAddress { Host = $"{ip.Address}", Port = $"{ip.Port}" },
+        IPEndPoint ip => new() { Type = SocketAddressType.Inet, Branch = new InetSocketAddress { Host = $"{ip.Address}", Port = $"{ip.Port}" } },
+        UnixDomainSocketEndPoint unix when address is { Type: SocketAddressType.Unix, Unix: { Path.Length: 0, Abstract: not true } } =>
+            new() { Type = SocketAddressType.Unix, Branch = new UnixSocketAddress { Path = $"{unix}" } },
+        _ => address,
     };
 
     /// <summary>An address to connect to.</summary>

@@ -12,7 +12,7 @@ public static class ListeningSockets
     /// <summary>Descriptors that clients leave to images and to the runtime, unless the limit is so low that a quarter of it is less.</summary>
     private const int ReservedDescriptors = 64;
 
-    /// <summary>Listens on an address; a host name may stand for several.</summary>
+    /// <summary>Listens on an address; a host name may stand for several, an empty path for a new one.</summary>
     /// <param name="address">Where.</param>
     /// <param name="isOwnerOnly">Whether only our own user may connect to a UNIX socket's file.</param>
     /// <returns>At least one socket, in blocking mode.</returns>
@@ -76,8 +76,13 @@ public static class ListeningSockets
 
     private static Socket OpenUnix(UnixSocketAddress address, bool isOwnerOnly)
     {
-        var endPoint = UnixEndPoint.Make(address);
         bool isFile = address.Abstract != true;
+        if (isFile && address.Path.Length == 0)
+        {
+            address = new() { Path = Path.Combine(Path.GetTempPath(), $"qemu-socket-{Path.GetRandomFileName()}") };
+        }
+
+        var endPoint = UnixEndPoint.Make(address);
         try
         {
             if (isFile && IsStale(address.Path, endPoint))

@@ -82,9 +82,9 @@ public sealed class ObjectStore(ThrottleGroups throttleGroups)
             int length = file.ReadAtLeast(content, content.Length, throwOnEndOfStream: false);
             return length < MaximumSecretBytes ? content[..length] : throw new QmpException($"Unable to read {path}: it is not below {MaximumSecretBytes} bytes");
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
         {
-            string reason = e is FileNotFoundException or DirectoryNotFoundException ? "No such file or directory"
+            string reason = e is FileNotFoundException or DirectoryNotFoundException or ArgumentException ? "No such file or directory"
                 : Directory.Exists(path) ? "Is a directory"
                 : e is UnauthorizedAccessException ? "Permission denied"
                 : e.Message;
