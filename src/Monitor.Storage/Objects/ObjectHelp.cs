@@ -5,6 +5,9 @@ namespace Monitor.Storage.Objects;
 /// <summary>Tells a person what objects there are and what each takes.</summary>
 public static class ObjectHelp
 {
+    /// <summary>Of a secret; it can be asked for and not given.</summary>
+    private const string ReadOnlyProperty = "loaded";
+
     /// <summary>The options of a type; for another word, all types that can be made.</summary>
     public static string Describe(string typeName)
     {
@@ -13,7 +16,7 @@ public static class ObjectHelp
         var text = new StringBuilder(chosen is null ? "List of user creatable objects:\n" : $"{chosen.Name} options:\n");
         IEnumerable<string> lines = chosen is null
             ? types.Select(type => type.Name)
-            : chosen.Properties.Select(property => $"{property.Name}=<{property.Type}>").Order(StringComparer.Ordinal);
+            : chosen.Properties.Where(property => property.Name != ReadOnlyProperty).Select(property => $"{property.Name}=<{property.Type}>").Order(StringComparer.Ordinal);
         foreach (string line in lines)
         {
             text.Append("  ").Append(line).Append('\n');
