@@ -30,7 +30,6 @@ public sealed class CommandLineTests
     [TestCase("--object iothread,id=a --object iothread,id=a")]
     [TestCase("--object secret,id=s")]
     [TestCase("--object secret,id=s,file=/none")]
-    [TestCase("--object throttle-group,id=t,x-iops-total=1,limits.iops-total=2")]
     [TestCase("--chardev x")]
     [TestCase("--chardev id=x")]
     [TestCase("--chardev null,id=1")]
