@@ -73,7 +73,7 @@ public sealed class RawNode : BlockNode
     /// <inheritdoc/>
     public override async ValueTask<int> DescribeAsync(long offset, long length, Memory<BlockStatus> runs)
     {
-        int count = await BlockStatusWalk.StatusAsync(Below, offset + _offset, length, runs).ConfigureAwait(false);
+        int count = await BlockStatusWalk.StatusAsync(Below, offset + Offset, length, runs).ConfigureAwait(false);
         foreach (ref BlockStatus run in runs.Span[..count])
         {
             run = BlockStatus.Of(run.IsZero ? BlockMappingKind.Zero : BlockMappingKind.Data, run.Length);
