@@ -96,6 +96,8 @@ public abstract class FormatNode : BlockNode
         {
             read = TryMap(offset, buffer.Length, out BlockMapping run) && run.Kind == BlockMappingKind.Data && run.Length == buffer.Length
                 ? ReadData(run, buffer)
+                : Settings.CopiesOnRead && Backing is not null
+                ? ReadCopyingUpAsync(offset, buffer)
                 : ReadRunsAsync(offset, buffer);
         }
         catch
@@ -244,6 +246,26 @@ public abstract class FormatNode : BlockNode
             BlockMapping run = await MapAsync(offset, buffer.Length).ConfigureAwait(false);
             Memory<byte> part = buffer[..(int)run.Length];
             await ReadRunAsync(run, offset, part).ConfigureAwait(false);
+            offset += part.Length;
+            buffer = buffer[part.Length..];
+        }
+    }
+
+    private async ValueTask ReadCopyingUpAsync(long offset, Memory<byte> buffer)
+    {
+        while (!buffer.IsEmpty)
+        {
+            BlockMapping run = await MapAsync(offset, Math.Min(buffer.Length, CopyUp.PieceBytes)).ConfigureAwait(false);
+            Memory<byte> part = buffer[..(int)run.Length];
+            if (run.Kind == BlockMappingKind.Backing)
+            {
+                await CopyUp.ReadAsync(this, ReadRunsAsync, offset, part).ConfigureAwait(false);
+            }
+            else
+            {
+                await ReadRunAsync(run, offset, part).ConfigureAwait(false);
+            }
+
             offset += part.Length;
             buffer = buffer[part.Length..];
         }

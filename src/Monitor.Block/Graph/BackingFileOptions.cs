@@ -30,7 +30,7 @@ internal static class BackingFileOptions
         }
 
         string path = ResolvePath(backing.FileName, imageName);
-        var file = new BlockdevOptions { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = path } };
+        BlockdevOptions file = ImageFileName.File(path);
         format ??= ImageProbe.Probe(path);
         return format == BlockdevDriver.File ? file : Above(format.Value, file);
     }

@@ -332,6 +332,16 @@ public abstract class BlockNode : IBlockParent
         }
     }
 
+    /// <summary>Lets go of everything the image holds of its own, so that its backing node shows through; what is read must not change by that. Inside a drained section.</summary>
+    /// <exception cref="BlockIoException">The format cannot (ENOTSUP), or the medium failed; then a part may be gone.</exception>
+    public virtual ValueTask MakeEmptyAsync() => throw new BlockIoException(Errno.ENOTSUP);
+
+    /// <summary>Takes over what a drive asks of its node beyond the node's own options; before the first request.</summary>
+    /// <param name="detectZeroes">What is done with zeroes; giving space back is left out where discards are ignored.</param>
+    /// <param name="copiesOnRead">Whether what is read from the backing node is kept in the image.</param>
+    public void AdoptDriveOptions(DetectZeroesMode detectZeroes, bool copiesOnRead) =>
+        Settings = Settings with { DetectZeroes = detectZeroes, CopiesOnRead = copiesOnRead };
+
     /// <summary>Takes space for a range ahead of its first write; what it reads as does not change, or is zeroes.</summary>
     /// <param name="offset">First byte.</param>
     /// <param name="length">Bytes.</param>

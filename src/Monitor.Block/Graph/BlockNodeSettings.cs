@@ -20,6 +20,9 @@ public sealed record BlockNodeSettings
     /// <summary>What is done with writes that hold only zeroes.</summary>
     public DetectZeroesMode DetectZeroes { get; init; }
 
+    /// <summary>What is read from the backing node is kept in the image (<c>copy-on-read</c> of a drive; nodes of their own have a filter for it).</summary>
+    public bool CopiesOnRead { get; init; }
+
     /// <summary>Bypasses the host's page cache (<c>cache.direct</c>).</summary>
     public bool CacheDirect { get; init; }
 

@@ -151,7 +151,7 @@ public sealed class BlockOpener
 
     private async Task OpenBackingAsync(BlockNode node, BlockdevRefOrNull? given)
     {
-        if (given?.Null is not null || (given is null && node.BackingFromImage is null))
+        if (given is { Null: not null } or { Reference: "" } || (given is null && node.BackingFromImage is null))
         {
             return;
         }

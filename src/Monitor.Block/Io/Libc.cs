@@ -29,6 +29,7 @@ internal static unsafe partial class Libc
     public const short F_UNLCK = 2;
 
     public const int AT_EMPTY_PATH = 0x1000;
+    public const int AT_FDCWD = -100;
     public const uint STATX_BASIC_STATS = 0x7ff;
 
     public const ulong FS_IOC_GETFLAGS = 0x80086601;

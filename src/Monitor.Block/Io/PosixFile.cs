@@ -187,6 +187,13 @@ public sealed unsafe class PosixFile
         return new FileStatus(identity, s.Size, s.Blocks * 512, (s.Mode & TypeMask) == RegularType, (s.Mode & TypeMask) is BlockType or CharacterType);
     }
 
+    /// <summary>Whether a path leads to a block or character device; nothing is opened.</summary>
+    public static bool IsDevice(string path)
+    {
+        Libc.StatxBuffer s = default;
+        return Libc.Statx(Libc.AT_FDCWD, path, 0, Libc.STATX_BASIC_STATS, &s) == 0 && (s.Mode & TypeMask) is BlockType or CharacterType;
+    }
+
     /// <summary>Where the file ends; for a block device its size.</summary>
     /// <exception cref="BlockIoException">It has no end, as a pipe, or the medium failed.</exception>
     public long SeekEnd() => Seek(0, Libc.SEEK_END);

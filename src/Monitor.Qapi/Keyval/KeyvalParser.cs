@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using Monitor.Qapi.Json;
 
 namespace Monitor.Qapi.Keyval;
@@ -32,6 +34,61 @@ public static class KeyvalParser
             ParseParameter(text, ref position, position == 0 ? impliedKey : null, root);
         }
 
+        return Visit(root);
+    }
+
+    /// <summary>Takes keys and values that are apart already.</summary>
+    /// <param name="pairs">Keys nest as in a text; a later value of the same key wins.</param>
+    /// <returns>A visitor at the object.</returns>
+    /// <exception cref="QmpException">A key is malformed, or keys contradict each other.</exception>
+    public static QmpInputVisitor Parse(IEnumerable<(string Key, string Value)> pairs)
+    {
+        var root = new KeyvalNode();
+        foreach (var (key, value) in pairs)
+        {
+            Descend(key, root).SetScalar(value, key);
+        }
+
+        return Visit(root);
+    }
+
+    /// <summary>The keys and values of a JSON object, in the words of a keyval text: <c>{"a": {"b": [true]}}</c> is <c>a.b.0=on</c>; null is an empty value.</summary>
+    /// <exception cref="QmpException">The text is no JSON object.</exception>
+    public static List<(string Key, string Value)> Flatten(string json)
+    {
+        JsonTape tape = JsonStreamParser.Parse(Encoding.UTF8.GetBytes(json));
+        var pairs = new List<(string, string)>();
+        Flatten(tape, 0, "", pairs);
+        return tape.KindOf(0) == JsonTokenKind.Dict ? pairs : throw new QmpException("Invalid JSON object given");
+    }
+
+    private static void Flatten(JsonTape tape, int index, string key, List<(string Key, string Value)> pairs)
+    {
+        JsonTokenKind kind = tape.KindOf(index);
+        if (kind is not (JsonTokenKind.Dict or JsonTokenKind.List))
+        {
+            string text = kind switch
+            {
+                JsonTokenKind.Null => "",
+                JsonTokenKind.True => "on",
+                JsonTokenKind.False => "off",
+                _ => tape.StringOf(index),
+            };
+            pairs.Add((key, text));
+            return;
+        }
+
+        string prefix = key.Length > 0 ? $"{key}." : "";
+        int item = 0;
+        for (int i = index + 1; i < tape.EndOf(index); i = tape.EndOf(i))
+        {
+            string fragment = kind == JsonTokenKind.Dict ? tape.StringOf(i++) : (item++).ToString(CultureInfo.InvariantCulture);
+            Flatten(tape, i, prefix + fragment, pairs);
+        }
+    }
+
+    private static QmpInputVisitor Visit(KeyvalNode root)
+    {
         var tape = new JsonTape { IsKeyval = true };
         root.WriteTo(tape, "");
         return new QmpInputVisitor(tape);

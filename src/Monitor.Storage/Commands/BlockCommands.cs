@@ -103,9 +103,10 @@ public sealed class BlockCommands(DeviceManager devices, DaemonLifetime lifetime
             BlockdevChangeReadOnlyMode.ReadWrite => false,
             _ => drive.IsReadOnlyByDefault,
         };
-        DriveOptions options = DriveOptions.OfMedium(arguments.Filename, arguments.Format, drive.DetectsZeroes);
+        DriveOptions options = DriveOptions.OfMedium(arguments.Filename, arguments.Format);
         BlockdevOptions definition = await BlockThreads.RunAsync(() => options.ReadNode(isReadOnly));
         BlockNode medium = await BlockOpener.OpenAsync(Graph, definition, monitorOwned: false);
+        medium.AdoptDriveOptions(drive.DetectsZeroes, copiesOnRead: false);
         try
         {
             string name = arguments.Device ?? arguments.Id!;

@@ -15,6 +15,9 @@ internal sealed record DriveInterface(string Name, int Number, int UnitsPerBus =
     /// <summary><c>ide</c>, the default of a machine.</summary>
     public static readonly DriveInterface Ide = new("ide", 1, 2, true, "ide-hd", "ide-cd");
 
+    /// <summary>Whether its devices know what to do about failed requests.</summary>
+    public bool HasErrorPolicies => Name is "none" or "ide" or "scsi" or "virtio";
+
     private static readonly DriveInterface[] s_all =
     [
         None,

@@ -78,6 +78,11 @@ public sealed class DriveManager
             _throttling.SetLimits(drive, options.Limits, options.ThrottleGroup, name);
         }
 
+        if (options.Warning is { } warning)
+        {
+            DaemonLog.Warn("Storage", $"drive {name}: {warning}");
+        }
+
         DaemonLog.Info("Storage", $"drive {name} added");
         return drive;
     }
@@ -195,6 +200,8 @@ public sealed class DriveManager
             {
                 node = await TemporaryOverlay.OpenAsync(Graph, node);
             }
+
+            node.AdoptDriveOptions(options.DetectsZeroes, options.CopiesOnRead);
 
             using GraphChange change = await Graph.ChangeAsync();
             drive.Insert(node);

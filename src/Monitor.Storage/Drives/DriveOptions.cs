@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using Monitor.Block;
-using Monitor.Block.Drivers;
 using Monitor.Block.Throttling;
 using Monitor.Qapi;
 using Monitor.Qapi.Keyval;
@@ -9,21 +8,27 @@ using Monitor.Qapi.Keyval;
 namespace Monitor.Storage.Drives;
 
 /// <summary>A drive as <c>--drive</c> and <c>drive_add</c> describe it: what concerns the drive, and what its node is to be.</summary>
-/// <remarks>
-/// Whatever is not the drive's own is the node's: <c>file=d.qcow2,cache=none,lazy-refcounts=on</c> is the node
-/// <c>driver=qcow2,file.driver=file,file.filename=d.qcow2,cache.direct=on,lazy-refcounts=on</c> of <c>--blockdev</c>, where the format is
-/// found by looking when nobody gives it.
-/// </remarks>
+/// <remarks>Whatever is not the drive's own is its node's (<see cref="DriveNodeOptions"/>). Older names of options still hold, as <c>iops</c> for <c>throttling.iops-total</c>.</remarks>
 internal sealed record DriveOptions
 {
     private const string JsonPrefix = "json:";
+    private const string CachePrefix = "cache.";
     private const string ThrottlePrefix = "throttling.";
     private const string IntervalsPrefix = "stats-intervals.";
 
     private static readonly string[] s_own =
     [
-        "if", "index", "bus", "unit", "media", "id", "snapshot", "werror", "rerror", "file", "format", "driver", "cache", "aio",
-        "discard", "read-only", "detect-zeroes", "cache.writeback", "stats-account-invalid", "stats-account-failed",
+        "if", "index", "bus", "unit", "media", "id", "snapshot", "werror", "rerror", "format", "read-only", "copy-on-read",
+        "detect-zeroes", "cache.writeback", "stats-account-invalid", "stats-account-failed",
+    ];
+
+    private static readonly (string Old, string New)[] s_renamed =
+    [
+        ("iops", "throttling.iops-total"), ("iops_rd", "throttling.iops-read"), ("iops_wr", "throttling.iops-write"),
+        ("bps", "throttling.bps-total"), ("bps_rd", "throttling.bps-read"), ("bps_wr", "throttling.bps-write"),
+        ("iops_max", "throttling.iops-total-max"), ("iops_rd_max", "throttling.iops-read-max"), ("iops_wr_max", "throttling.iops-write-max"),
+        ("bps_max", "throttling.bps-total-max"), ("bps_rd_max", "throttling.bps-read-max"), ("bps_wr_max", "throttling.bps-write-max"),
+        ("iops_size", "throttling.iops-size"), ("group", "throttling.group"), ("readonly", "read-only"),
     ];
 
     private readonly Dictionary<string, string> _options;
@@ -54,6 +59,15 @@ internal sealed record DriveOptions
     /// <summary>Whether the node refuses writes.</summary>
     public bool IsReadOnly { get; private init; }
 
+    /// <summary>Whether what is read from the backing image is kept in the image; never where it is read-only.</summary>
+    public bool CopiesOnRead { get; private init; }
+
+    /// <summary>What is done with writes that hold only zeroes.</summary>
+    public DetectZeroesMode DetectsZeroes { get; private init; }
+
+    /// <summary>What was asked for and is not done.</summary>
+    public string? Warning => !CopiesOnRead && LegacyOptions.Flag(_options, "copy-on-read", false) ? "disabling copy-on-read on read-only drive" : null;
+
     /// <summary>Whether writes may be acknowledged before they are durable.</summary>
     public bool HasWriteCache { get; private init; } = true;
 
@@ -79,9 +93,7 @@ internal sealed record DriveOptions
     public string? ThrottleGroup => _options.GetValueOrDefault("throttling.group");
 
     /// <summary>Whether it names no medium.</summary>
-    public bool IsEmpty => !_options.ContainsKey("file") && !NodeKeys().Any() && Format is null;
-
-    private string? Format => _options.GetValueOrDefault("driver") ?? _options.GetValueOrDefault("format");
+    public bool IsEmpty => !_options.Keys.Any(IsOfNode);
 
     /// <summary>Reads the value of the option.</summary>
     /// <param name="text"><c>key=value,…</c>.</param>
@@ -92,24 +104,22 @@ internal sealed record DriveOptions
         Dictionary<string, string> options = LegacyOptions.Parse(text, "file");
         if (options.GetValueOrDefault("id") is { } id && !NodeName.IsWellFormed(id))
         {
-            throw new QmpException("Parameter 'id' expects an identifier");
+            throw new QmpException("Parameter 'id' expects an identifier\nIdentifiers consist of letters, digits, '-', '.', '_', starting with a letter.");
         }
 
+        Rename(options);
         bool isCd = ReadMedia(options);
         DriveInterface chosen = options.TryGetValue("if", out string? kind)
             ? DriveInterface.Find(kind) ?? throw new QmpException($"unsupported bus type '{kind}'")
             : defaultInterface;
-        (BlockdevOnError write, BlockdevOnError read) = (ReadPolicy(options, "werror", "write"), ReadPolicy(options, "rerror", "read"));
+        (BlockdevOnError write, BlockdevOnError read) = (ReadPolicy(options, chosen, "werror", "write"), ReadPolicy(options, chosen, "rerror", "read"));
         if (options.GetValueOrDefault("file") is { Length: 0 })
         {
             options.Remove("file");
         }
 
-        if (options.ContainsKey("driver") && options.ContainsKey("format"))
-        {
-            throw new QmpException("Cannot specify both 'driver' and 'format'");
-        }
-
+        ChooseDriver(options);
+        bool isReadOnly = LegacyOptions.Flag(options, "read-only", isCd);
         return new DriveOptions(options)
         {
             Id = options.GetValueOrDefault("id"),
@@ -119,7 +129,9 @@ internal sealed record DriveOptions
             Bus = Number(options, "bus") ?? 0,
             Unit = Number(options, "unit"),
             IsSnapshot = LegacyOptions.Flag(options, "snapshot", false),
-            IsReadOnly = LegacyOptions.Flag(options, "read-only", isCd),
+            IsReadOnly = isReadOnly,
+            CopiesOnRead = LegacyOptions.Flag(options, "copy-on-read", false) && !isReadOnly,
+            DetectsZeroes = ReadDetectZeroes(options),
             HasWriteCache = LegacyOptions.Flag(options, "cache.writeback", options.GetValueOrDefault("cache") is not ("writethrough" or "directsync")),
             WriteErrorPolicy = write,
             ReadErrorPolicy = read,
@@ -133,63 +145,56 @@ internal sealed record DriveOptions
     /// <summary>The options of a medium that is put into a drive by its file name.</summary>
     /// <param name="fileName">The file.</param>
     /// <param name="format">Its format, if given.</param>
-    /// <param name="detect">Whether it looks for zeroes in what is written.</param>
-    public static DriveOptions OfMedium(string fileName, string? format, DetectZeroesMode detect)
+    public static DriveOptions OfMedium(string fileName, string? format)
     {
         var options = new Dictionary<string, string> { ["file"] = fileName };
         if (format is not null)
         {
-            options["format"] = format;
+            options["driver"] = format;
         }
 
-        if (detect != DetectZeroesMode.Off)
-        {
-            options["detect-zeroes"] = "on";
-        }
-
+        ChooseDriver(options);
         return new DriveOptions(options);
     }
 
     /// <summary>The node to open; may read a file to find its format, so runs on a block thread.</summary>
     /// <param name="isReadOnly">Whether it is to refuse writes.</param>
     /// <exception cref="QmpException">The options are malformed, or the file cannot be opened.</exception>
-    public BlockdevOptions ReadNode(bool isReadOnly)
+    public BlockdevOptions ReadNode(bool isReadOnly) =>
+        new DriveNodeOptions(_options.Where(option => IsOfNode(option.Key)).ToDictionary(), isReadOnly).Read();
+
+    /// <summary>What is neither the drive's own nor a limit of its requests.</summary>
+    private static bool IsOfNode(string key) =>
+        !s_own.Contains(key)
+        && !(key.StartsWith(ThrottlePrefix, StringComparison.Ordinal) && (key == $"{ThrottlePrefix}group" || ThrottleConfiguration.IndexOf(key[ThrottlePrefix.Length..]) >= 0))
+        && !key.StartsWith(IntervalsPrefix, StringComparison.Ordinal);
+
+    private static void Rename(Dictionary<string, string> options)
     {
-        string? file = _options.GetValueOrDefault("file");
-        if (file is null && Format is null && !_options.ContainsKey("file.filename") && !_options.ContainsKey("file"))
+        foreach (var (old, name) in s_renamed)
         {
-            throw new QmpException("Must specify either driver or file");
+            if (options.Remove(old, out string? value) && !options.TryAdd(name, value))
+            {
+                throw new QmpException($"'{name}' and its alias '{old}' can't be used at the same time");
+            }
         }
-
-        if (file?.StartsWith(JsonPrefix, StringComparison.Ordinal) == true)
-        {
-            return BlockdevOptions.Read(QmpInputVisitor.Parse(file[JsonPrefix.Length..]), null);
-        }
-
-        BlockdevDriver driver = ReadDriver(file);
-        var text = new StringBuilder($"driver={driver.ToWire()}");
-        AppendFile(driver, file, text);
-        Append("read-only", isReadOnly ? "on" : "off", text);
-        AppendCache(text);
-        AppendDiscard(text);
-        foreach (string key in NodeKeys())
-        {
-            Append(key, _options[key], text);
-        }
-
-        return Read(driver, text.ToString());
     }
 
-    private static BlockdevOptions Read(BlockdevDriver driver, string text)
+    /// <summary>One name for the format, and the members of a <c>json:</c> name among the others, where these do not say otherwise.</summary>
+    private static void ChooseDriver(Dictionary<string, string> options)
     {
-        try
+        if (options.TryGetValue("format", out string? format) && !options.TryAdd("driver", format))
         {
-            return BlockdevOptions.Read(KeyvalParser.Parse(text, null), null);
+            throw new QmpException("Cannot specify both 'driver' and 'format'");
         }
-        catch (QmpException e) when (e.Message.EndsWith("is unexpected", StringComparison.Ordinal))
+
+        if (options.GetValueOrDefault("file") is { } file && file.StartsWith(JsonPrefix, StringComparison.Ordinal))
         {
-            string name = e.Message.Split('\'')[1];
-            throw new QmpException($"Block format '{driver.ToWire()}' does not support the option '{name}'");
+            options.Remove("file");
+            foreach (var (key, value) in ImageFileName.Words(file).Where(word => IsOfNode(word.Key) && !word.Key.StartsWith(CachePrefix, StringComparison.Ordinal)))
+            {
+                options.TryAdd(key, value);
+            }
         }
     }
 
@@ -200,11 +205,16 @@ internal sealed record DriveOptions
         { } other => throw new QmpException($"'{other}' invalid media"),
     };
 
-    private static BlockdevOnError ReadPolicy(Dictionary<string, string> options, string key, string what)
+    private static BlockdevOnError ReadPolicy(Dictionary<string, string> options, DriveInterface kind, string key, string what)
     {
         if (!options.TryGetValue(key, out string? text))
         {
             return what == "write" ? BlockdevOnError.Enospc : BlockdevOnError.Report;
+        }
+
+        if (!kind.HasErrorPolicies)
+        {
+            throw new QmpException($"{key} is not supported by this bus type");
         }
 
         bool isKnown = BlockdevOnErrorWire.TryParse(text, out BlockdevOnError policy) && policy != BlockdevOnError.Auto;
@@ -230,13 +240,7 @@ internal sealed record DriveOptions
             int index = ThrottleConfiguration.IndexOf(key[ThrottlePrefix.Length..]);
             if (index >= 0)
             {
-                values[index] = ulong.TryParse(options[key], NumberStyles.None, CultureInfo.InvariantCulture, out ulong value)
-                    ? (long)value
-                    : throw new QmpException($"Parameter '{key}' expects a number");
-            }
-            else if (key != $"{ThrottlePrefix}group")
-            {
-                throw new QmpException($"Invalid parameter '{key}'");
+                values[index] = (long)(KeyvalScalar.ParseUInt64(Encoding.ASCII.GetBytes(options[key])) ?? throw new QmpException($"Parameter '{key}' expects a number"));
             }
         }
 
@@ -248,108 +252,11 @@ internal sealed record DriveOptions
         : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number
         : throw new QmpException($"Parameter '{key}' expects a number");
 
-    private static void Append(string key, string value, StringBuilder text) =>
-        text.Append(CultureInfo.InvariantCulture, $",{key}={value.Replace(",", ",,", StringComparison.Ordinal)}");
-
-    /// <summary>What is neither the drive's own nor a limit of its requests.</summary>
-    private IEnumerable<string> NodeKeys() =>
-        _options.Keys.Where(key => !s_own.Contains(key) && !key.StartsWith(ThrottlePrefix, StringComparison.Ordinal)
-            && !key.StartsWith(IntervalsPrefix, StringComparison.Ordinal));
-
-    private BlockdevDriver ReadDriver(string? file)
+    private static DetectZeroesMode ReadDetectZeroes(Dictionary<string, string> options) => options.GetValueOrDefault("detect-zeroes") switch
     {
-        if (Format is { } name)
-        {
-            return BlockdevDriverWire.TryParse(name, out BlockdevDriver driver) ? driver : throw new QmpException($"Unknown driver '{name}'");
-        }
-
-        return file is not null && ImageFileName.Parse(file).Driver != BlockdevDriver.File
-            ? BlockdevDriver.Raw
-            : ImageProbe.Probe(file is null ? _options["file.filename"] : ImageFileName.Parse(file).File.Filename);
-    }
-
-    /// <summary>What a file name stands for, in the words of <c>--blockdev</c>.</summary>
-    private static IEnumerable<(string Key, string Value)> FileOptions(BlockdevOptions file)
-    {
-        yield return ("driver", file.Driver.ToWire());
-        if (file.Branch is BlockdevOptionsFile local)
-        {
-            yield return ("filename", local.Filename);
-        }
-
-        if (file.Branch is not BlockdevOptionsNbd nbd)
-        {
-            yield break;
-        }
-
-        bool isUnix = nbd.Server.Type == SocketAddressType.Unix;
-        yield return ("server.type", nbd.Server.Type.ToWire());
-        yield return isUnix ? ("server.path", nbd.Server.Unix.Path) : ("server.host", nbd.Server.Inet.Host);
-        if (!isUnix)
-        {
-            yield return ("server.port", nbd.Server.Inet.Port);
-        }
-
-        if (nbd.Export is { } export)
-        {
-            yield return ("export", export);
-        }
-    }
-
-    /// <summary>The file below a format, or the file that the driver itself opens.</summary>
-    private void AppendFile(BlockdevDriver driver, string? file, StringBuilder text)
-    {
-        bool isProtocol = driver is BlockdevDriver.File or BlockdevDriver.HostDevice or BlockdevDriver.Nbd or BlockdevDriver.NullCo or BlockdevDriver.NullAio;
-        string prefix = isProtocol ? "" : "file.";
-        foreach (var (key, value) in file is null ? [] : FileOptions(ImageFileName.Parse(file)))
-        {
-            if (key != "driver" || (prefix.Length > 0 && !_options.ContainsKey("file.driver")))
-            {
-                Append($"{prefix}{key}", value, text);
-            }
-        }
-
-        if (_options.TryGetValue("aio", out string? aio))
-        {
-            Append($"{prefix}aio", BlockdevAioOptionsWire.TryParse(aio, out _) ? aio : throw new QmpException("invalid aio option"), text);
-        }
-    }
-
-    private void AppendCache(StringBuilder text)
-    {
-        string cache = _options.GetValueOrDefault("cache", "writeback");
-        if (cache is not ("none" or "off" or "writeback" or "writethrough" or "directsync" or "unsafe"))
-        {
-            throw new QmpException("invalid cache option");
-        }
-
-        if (cache is "none" or "off" or "directsync" && !_options.ContainsKey("cache.direct"))
-        {
-            Append("cache.direct", "on", text);
-        }
-
-        if (cache == "unsafe" && !_options.ContainsKey("cache.no-flush"))
-        {
-            Append("cache.no-flush", "on", text);
-        }
-    }
-
-    private void AppendDiscard(StringBuilder text)
-    {
-        if (_options.TryGetValue("discard", out string? discard))
-        {
-            string? word = discard switch
-            {
-                "ignore" or "off" => "ignore",
-                "unmap" or "on" => "unmap",
-                _ => null,
-            };
-            Append("discard", word ?? throw new QmpException("Invalid discard option"), text);
-        }
-
-        if (_options.TryGetValue("detect-zeroes", out string? detect))
-        {
-            Append("detect-zeroes", BlockdevDetectZeroesOptionsWire.TryParse(detect, out _) ? detect : throw new QmpException($"invalid parameter value: {detect}"), text);
-        }
-    }
+        null or "off" => DetectZeroesMode.Off,
+        "on" => DetectZeroesMode.On,
+        "unmap" => DetectZeroesMode.Unmap,
+        { } other => throw new QmpException($"invalid parameter value: {other}"),
+    };
 }

@@ -7,8 +7,8 @@ namespace Monitor.Storage.Images;
 
 /// <summary>Writes what an image has of its own into its backing image, while nobody uses either.</summary>
 /// <remarks>
-/// The image keeps its copy: it reads the same as before, and so does the backing image now. Meanwhile it lets go of its backing image,
-/// which otherwise nobody might write.
+/// The image is empty afterwards, if its format can be emptied: only when everything is safe in the backing image, so that it reads the
+/// same at any time. Meanwhile it lets go of its backing image, which otherwise nobody might write.
 /// </remarks>
 internal static class ImageCommit
 {
@@ -17,8 +17,8 @@ internal static class ImageCommit
     /// <summary>Does it; a turn that resumes as turns. A <see cref="GraphChange"/> is held.</summary>
     /// <param name="graph">Where the image is.</param>
     /// <param name="top">The image; it has a backing node.</param>
-    /// <exception cref="BlockIoException">The medium failed; what was written by then stays written, and changes nothing that is read from the image.</exception>
-    /// <exception cref="QmpException">The backing image cannot be made writable.</exception>
+    /// <exception cref="BlockIoException">The backing image cannot be made writable (EACCES), or the medium failed; what was written by then stays written, and changes nothing that is read from the image.</exception>
+    /// <exception cref="QmpException">The image cannot be written.</exception>
     public static async Task RunAsync(BlockGraph graph, BlockNode top)
     {
         BlockNode below = top.Backing!.Node;
@@ -27,7 +27,7 @@ internal static class ImageCommit
         bool wasReadOnly = below.IsReadOnly;
         if (wasReadOnly)
         {
-            await BlockReopen.SetReadOnlyAsync(graph, below, readOnly: false);
+            await MakeWritableAsync(graph, below);
         }
 
         var door = new BlockBackend();
@@ -35,8 +35,10 @@ internal static class ImageCommit
         await graph.DetachAsync(top.Backing);
         try
         {
+            _ = top.IsReadOnly ? throw new QmpException("Block node is read-only") : top;
             graph.SetPermissions(door, BlockPermission.Write | BlockPermission.Resize, BlockPermission.All);
             await BlockThreads.RunAsync(() => CopyAsync(top, below));
+            await BlockThreads.RunAsync(() => EmptyAsync(top));
         }
         finally
         {
@@ -47,6 +49,30 @@ internal static class ImageCommit
             {
                 await BlockReopen.SetReadOnlyAsync(graph, below, readOnly: true);
             }
+        }
+    }
+
+    private static async Task MakeWritableAsync(BlockGraph graph, BlockNode below)
+    {
+        try
+        {
+            await BlockReopen.SetReadOnlyAsync(graph, below, readOnly: false);
+        }
+        catch (QmpException)
+        {
+            throw new BlockIoException(Errno.EACCES);
+        }
+    }
+
+    private static async ValueTask EmptyAsync(BlockNode top)
+    {
+        try
+        {
+            await top.MakeEmptyAsync().ConfigureAwait(false);
+        }
+        catch (BlockIoException e) when (e.Errno == Errno.ENOTSUP)
+        {
+            // It keeps its copy, and reads the same.
         }
     }
 

@@ -13,7 +13,7 @@ internal static class TemporaryOverlay
     /// <exception cref="QmpException">The file cannot be made.</exception>
     public static async Task<BlockNode> OpenAsync(BlockGraph graph, BlockNode below)
     {
-        string path = Path.Combine(Path.GetTempPath(), $"vl.{Path.GetRandomFileName()}");
+        string path = Path.Combine(Environment.GetEnvironmentVariable("TMPDIR") ?? "/var/tmp", $"vl.{Path.GetRandomFileName()}");
         BlockdevRef file = new()
         {
             Definition = new BlockdevOptions { Driver = BlockdevDriver.File, Branch = new BlockdevOptionsFile { Filename = path } },
@@ -28,6 +28,7 @@ internal static class TemporaryOverlay
                 {
                     Driver = BlockdevDriver.Qcow2,
                     ReadOnly = false,
+                    Cache = new BlockdevCacheOptions { NoFlush = true },
                     Branch = new BlockdevOptionsQcow2 { File = file, Backing = new BlockdevRefOrNull { Reference = below.NodeName } },
                 },
                 monitorOwned: false);

@@ -39,10 +39,39 @@ public sealed class ImageFileNameTests
     public void Json_is_options() =>
         Assert.That(ImageFileName.Parse("""json:{"driver": "null-co", "size": 512}""").Driver, Is.EqualTo(BlockdevDriver.NullCo));
 
+    [Test]
+    public void Names_of_json_may_nest_by_dots() =>
+        Assert.That(ImageFileName.Parse("""json:{"driver": "raw", "file.driver": "null-co", "file.size": 512}""").Raw.File.Definition!.NullCo.Size, Is.EqualTo(512));
+
+    [TestCase("/dev/null", BlockdevDriver.HostDevice)]
+    [TestCase("/dev/fdset/3", BlockdevDriver.File)]
+    [TestCase("host_device:/dev/null", BlockdevDriver.HostDevice)]
+    [TestCase("file:/dev/null", BlockdevDriver.File)]
+    public void A_device_has_its_own_driver(string name, BlockdevDriver driver) => Assert.That(ImageFileName.Parse(name).Driver, Is.EqualTo(driver));
+
+    [Test]
+    public void Filters_for_tests_stand_above_other_names()
+    {
+        BlockdevOptionsBlkdebug outer = ImageFileName.Parse("blkdebug:/c:blkdebug::nbd://h").Blkdebug;
+        BlockdevOptionsBlkdebug inner = outer.Image.Definition!.Blkdebug;
+        Assert.That((outer.Config, inner.Config, inner.Image.Definition!.Nbd.Server.Inet.Host), Is.EqualTo(("/c", (string?)null, "h")));
+    }
+
+    [Test]
+    public void The_image_under_test_is_looked_into()
+    {
+        using var file = new TemporaryFile(512);
+        BlockdevOptionsBlkverify verify = ImageFileName.Parse($"blkverify:{file.Name}:{file.Name}").Blkverify;
+        Assert.That((verify.Raw.Definition!.Driver, verify.Test.Definition!.Driver), Is.EqualTo((BlockdevDriver.File, BlockdevDriver.Raw)));
+    }
+
     [TestCase("ssh://h/x", "Unknown protocol 'ssh'")]
     [TestCase("nbd+unix:///e", "No valid URL specified")]
     [TestCase("nbd://h/e?socket=x", "No valid URL specified")]
-    [TestCase("nbd:h", "host/port 'h' is not of the form host:port")]
+    [TestCase("nbd:h", "error parsing address 'h'")]
+    [TestCase("blkdebug:/a", "blkdebug requires both config file and image path")]
+    [TestCase("blkverify:/a", "blkverify requires raw copy and original image path")]
+    [TestCase("json:x", "Could not parse the JSON options: JSON parse error, invalid keyword 'x'")]
     public void What_is_no_name_is_refused(string name, string text) =>
         Assert.That(() => ImageFileName.Parse(name), Throws.TypeOf<QmpException>().With.Message.EqualTo(text));
 }

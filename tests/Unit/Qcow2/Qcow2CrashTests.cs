@@ -99,6 +99,62 @@ public sealed class Qcow2CrashTests
         }
     }
 
+    [TestCase(16, false)]
+    [TestCase(64, true)]
+    public async Task A_crash_while_an_image_is_emptied_changes_nothing_that_is_read(int refcountBits, bool hasSnapshot)
+    {
+        const int Cluster = 512;
+        const int Size = 400 * Cluster;
+        byte[] below = new byte[Size];
+        new Random(7).NextBytes(below);
+        StorageContent committed = await CommittedAsync(below, Cluster, refcountBits, hasSnapshot);
+        for (int stop = 0; ; stop++)
+        {
+            var storage = new StorageNode(committed.Clone()) { StopsAt = stop };
+            Qcow2Node node = await TestImage.OpenAsync(storage, new StorageNode(StorageContent.From(below), readOnly: true));
+            try
+            {
+                await node.MakeEmptyAsync();
+                await node.FlushAsync();
+            }
+            catch (BlockIoException) when (storage.HasStopped)
+            {
+                // The power failed.
+            }
+
+            await node.CloseAsync();
+            StorageContent left = storage.HasStopped ? storage.AfterPowerFailure(new Random(stop)) : storage.Content;
+            ImageChecker check = ImageChecker.Check(left.ToArray());
+            Assert.That(check.Corruptions, Is.Empty, $"stop {stop}");
+            Qcow2Node reopened = await TestImage.OpenAsync(new StorageNode(left.Clone()), new StorageNode(StorageContent.From(below), readOnly: true));
+            Assert.That(TestImage.FirstDifference(await TestImage.ReadAllAsync(reopened), below), Is.EqualTo(-1), $"stop {stop}");
+            if (!storage.HasStopped)
+            {
+                Assert.That(check.Leaks, Is.Zero);
+                Assert.That(stop, Is.GreaterThan(5));
+                Assert.That(await reopened.MapAsync(0, Size), Is.EqualTo(new BlockMapping(BlockMappingKind.Backing, Size)));
+                Assert.That(left.ToArray(), Has.Length.LessThan(hasSnapshot ? 2 * Size : 20 * Cluster));
+                return;
+            }
+        }
+    }
+
+    /// <summary>An image that holds the same as what is below it.</summary>
+    private static async Task<StorageContent> CommittedAsync(byte[] below, int clusterBytes, int refcountBits, bool hasSnapshot)
+    {
+        var storage = new StorageNode(await TestImage.CreateAsync(below.Length, clusterBytes, refcountBits));
+        Qcow2Node node = await TestImage.OpenAsync(storage, new StorageNode(StorageContent.From(below), readOnly: true));
+        await node.WriteAsync(0, below);
+        if (hasSnapshot)
+        {
+            await node.CreateSnapshotAsync("s", DateTimeOffset.UnixEpoch);
+            await node.WriteAsync(0, below.AsMemory(0, 10 * clusterBytes));
+        }
+
+        await node.CloseAsync();
+        return storage.Content;
+    }
+
     private static async Task<StorageContent> FilledAsync(int clusterBytes, int bytes)
     {
         var storage = new StorageNode(await TestImage.CreateAsync(4 << 20, clusterBytes, 64));

@@ -72,15 +72,56 @@ public sealed class DriveOptionsTests
     [TestCase("rerror=enospc", "'enospc' invalid read error action")]
     [TestCase("throttling.bps-total=x", "Parameter 'throttling.bps-total' expects a number")]
     [TestCase("throttling.bps-total=1,throttling.bps-read=1", "bps/iops/max total values and read/write values cannot be used at the same time")]
-    [TestCase("throttling.nosuch=1", "Invalid parameter 'throttling.nosuch'")]
+    [TestCase("throttling.bps-total=-1", "bps/iops/max values must be within [0, 1000000000000000]")]
+    [TestCase("iops=1,throttling.iops-total=1", "'throttling.iops-total' and its alias 'iops' can't be used at the same time")]
+    [TestCase("bps=x", "Parameter 'throttling.bps-total' expects a number")]
+    [TestCase("werror=stop,if=floppy", "werror is not supported by this bus type")]
+    [TestCase("detect-zeroes=x", "invalid parameter value: x")]
     [TestCase("stats-intervals.0=0", "Invalid interval length: 0")]
     [TestCase("read-only=maybe", "Parameter 'read-only' expects 'on' or 'off'")]
     [TestCase("driver=raw,format=raw", "Cannot specify both 'driver' and 'format'")]
     public void Nonsense_is_refused_in_QEMUs_words(string text, string refusal) =>
         Assert.That(() => DriveOptions.Parse(text, DriveInterface.Ide), Throws.TypeOf<QmpException>().With.Message.EqualTo(refusal));
 
+    [TestCase("file=/d,format=raw,nosuch=1", "Block format 'raw' does not support the option 'nosuch'")]
+    [TestCase("file=/d,format=raw,throttling.nosuch=1", "Block format 'raw' does not support the option 'throttling.nosuch'")]
+    [TestCase("file=/d,format=raw,a.b=1", "Block format 'raw' does not support the option 'a.b'")]
+    [TestCase("file=/d,format=raw,file.a=1", "Block protocol 'file' doesn't support the option 'a'")]
+    [TestCase("file.locking=off,format=raw", "Must specify either driver or file")]
+    [TestCase("file.driver=file,format=raw", "The 'file' block driver requires a file name")]
+    [TestCase("""file=json:{"driver":"raw"}""", "A block device must be specified for \"file\"")]
+    [TestCase("file=json:x", "Could not parse the JSON options: JSON parse error, invalid keyword 'x'")]
+    public void An_option_that_makes_no_node_is_named(string text, string refusal) => Assert.That(
+        () => DriveOptions.Parse(text, DriveInterface.Ide).ReadNode(isReadOnly: false),
+        Throws.TypeOf<QmpException>().With.Message.EqualTo(refusal));
+
     [Test]
-    public void An_option_that_the_driver_does_not_know_is_named() => Assert.That(
-        () => DriveOptions.Parse("file=/d,format=raw,nosuch=1", DriveInterface.Ide).ReadNode(isReadOnly: false),
-        Throws.TypeOf<QmpException>().With.Message.EqualTo("Block format 'raw' does not support the option 'nosuch'"));
+    public void Older_names_of_limits_hold()
+    {
+        DriveOptions options = DriveOptions.Parse("iops_rd=5,iops_rd_max=0x10,bps=7,group=g,readonly=on", DriveInterface.Ide);
+        ThrottleLimits limits = options.Limits.ToLimits();
+        Assert.That((limits.IopsRead, limits.IopsReadMax, limits.BpsTotal, options.ThrottleGroup, options.IsReadOnly), Is.EqualTo((5L, 16L, 7L, "g", true)));
+    }
+
+    [Test]
+    public void Json_gives_what_the_drive_does_not()
+    {
+        DriveOptions options = DriveOptions.Parse("""format=raw,file=json:{"driver":"qcow2",,"read-only":true,,"size":512,,"file":{"driver":"null-co",,"size":4096}}""", DriveInterface.Ide);
+        BlockdevOptions node = options.ReadNode(options.IsReadOnly);
+        Assert.That((node.Driver, node.ReadOnly, node.Raw.Size, node.Raw.File.Definition!.NullCo.Size), Is.EqualTo((BlockdevDriver.Raw, (bool?)false, (long?)512, (long?)4096)));
+    }
+
+    [Test]
+    public void Lengths_may_have_a_suffix() => Assert.That(
+        DriveOptions.Parse("driver=null-co,size=3M", DriveInterface.Ide).ReadNode(isReadOnly: false).NullCo.Size,
+        Is.EqualTo(3 << 20));
+
+    [TestCase("copy-on-read=on", true, null)]
+    [TestCase("copy-on-read=on,read-only=on", false, "disabling copy-on-read on read-only drive")]
+    [TestCase("copy-on-read=off,read-only=on", false, null)]
+    public void Copying_up_needs_a_writable_image(string text, bool copies, string? warning)
+    {
+        DriveOptions options = DriveOptions.Parse(text, DriveInterface.Ide);
+        Assert.That((options.CopiesOnRead, options.Warning), Is.EqualTo((copies, warning)));
+    }
 }

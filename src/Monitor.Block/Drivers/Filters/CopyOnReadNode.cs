@@ -1,18 +1,12 @@
-using Monitor.Block.Io;
-
 namespace Monitor.Block.Drivers.Filters;
 
 /// <summary>What is read from a backing node is copied up into the image, so that the next read finds it there (driver <c>copy-on-read</c>).</summary>
 /// <remarks>
-/// Whole clusters are read and written with <see cref="BlockWriteFlags.CopyUp"/>: the image takes them only if it still holds nothing there,
-/// so a guest's write that comes between is never undone, through whichever parent it comes. With a bottom node only what that node
-/// or those above it hold is copied; the links down to it are frozen.
+/// A guest's write that comes between is never undone (<see cref="CopyUp"/>), through whichever parent it comes. With a bottom node only
+/// what that node or those above it hold is copied; the links down to it are frozen.
 /// </remarks>
 public sealed class CopyOnReadNode : FilterNode
 {
-    /// <summary>Most bytes copied up at once.</summary>
-    private const int PieceBytes = 1 << 20;
-
     private const BlockPermission PassedOn = BlockPermission.ConsistentRead | BlockPermission.Write | BlockPermission.Resize;
 
     private readonly Func<BlockNode>? _findBottom;
@@ -68,11 +62,11 @@ public sealed class CopyOnReadNode : FilterNode
     {
         while (!buffer.IsEmpty)
         {
-            (bool isToBeCopied, long length) = await LookAsync(image, offset, Math.Min(buffer.Length, PieceBytes)).ConfigureAwait(false);
+            (bool isToBeCopied, long length) = await LookAsync(image, offset, Math.Min(buffer.Length, CopyUp.PieceBytes)).ConfigureAwait(false);
             Memory<byte> part = buffer[..(int)length];
             if (isToBeCopied)
             {
-                await CopyUpAsync(image, offset, part).ConfigureAwait(false);
+                await CopyUp.ReadAsync(Below, Below.ReadAsync, offset, part).ConfigureAwait(false);
             }
             else
             {
@@ -100,33 +94,5 @@ public sealed class CopyOnReadNode : FilterNode
         BlockNode? basis = _bottom.Backing?.Node.SkipFilters();
         BlockStatus status = await BlockStatusWalk.StatusAsync(image.Backing!.Node, offset, run.Length, basis).ConfigureAwait(false);
         return (status.IsAllocated, status.Length);
-    }
-
-    private ValueTask PutAsync(long offset, ReadOnlyMemory<byte> clusters)
-    {
-        const BlockWriteFlags Flags = BlockWriteFlags.Unchanged | BlockWriteFlags.CopyUp;
-        return clusters.Span.IndexOfAnyExcept((byte)0) < 0
-            ? Below.WriteZeroesAsync(offset, clusters.Length, Flags)
-            : Below.WriteAsync(offset, clusters, Flags);
-    }
-
-    /// <summary>Reads whole clusters, copies them up, and gives the part that was asked for.</summary>
-    private async ValueTask CopyUpAsync(BlockNode image, long offset, Memory<byte> part)
-    {
-        long cluster = Math.Max(1, image.ClusterSizeBytes);
-        long start = offset / cluster * cluster;
-        long end = Math.Min((offset + part.Length + cluster - 1) / cluster * cluster, SizeBytes);
-        IoBuffer buffer = IoBufferPool.Rent((int)(end - start));
-        try
-        {
-            Memory<byte> whole = buffer.Memory[..(int)(end - start)];
-            await Below.ReadAsync(start, whole).ConfigureAwait(false);
-            await PutAsync(start, whole).ConfigureAwait(false);
-            whole.Slice((int)(offset - start), part.Length).CopyTo(part);
-        }
-        finally
-        {
-            buffer.Return();
-        }
     }
 }

@@ -2,7 +2,7 @@ using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
 
-/// <summary>Other sizes of the disk, and clusters made ahead of their first write. Nothing is in flight.</summary>
+/// <summary>Other sizes of the disk, none of its clusters, and clusters made ahead of their first write. Nothing is in flight.</summary>
 public sealed partial class Qcow2Node
 {
     /// <summary>Gives every guest cluster that has none a host cluster; it reads as before.</summary>
@@ -28,6 +28,22 @@ public sealed partial class Qcow2Node
         if (!Layout.HasDataFile && end > _image.File.SizeBytes)
         {
             await _file.Node.TruncateAsync(end).ConfigureAwait(false);
+        }
+    }
+
+    /// <inheritdoc/>
+    /// <remarks>
+    /// A crash at any time leaves an image that reads the same, for each entry that is gone shows the same bytes below. The tables go too;
+    /// snapshots keep theirs, and bitmaps stay as they are.
+    /// </remarks>
+    public override async ValueTask MakeEmptyAsync()
+    {
+        await ForgetFromAsync(0).ConfigureAwait(false);
+        await DoFlushAsync().ConfigureAwait(false);
+        await CutFileAsync().ConfigureAwait(false);
+        if (Layout.HasDataFile && _image.Discards.Snapshot)
+        {
+            await _data.Node.DiscardAsync(0, SizeBytes).ConfigureAwait(false);
         }
     }
 
@@ -126,6 +142,14 @@ public sealed partial class Qcow2Node
     /// <summary>Gives back clusters and tables behind the new end, then the end of the file that nothing uses any more.</summary>
     private async ValueTask ShrinkAsync(long sizeBytes)
     {
+        await ForgetFromAsync(sizeBytes).ConfigureAwait(false);
+        await WriteSizeAsync(sizeBytes).ConfigureAwait(false);
+        await CutFileAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Takes the entries from a guest position on out of the tables, and the tables that are no longer needed.</summary>
+    private async ValueTask ForgetFromAsync(long sizeBytes)
+    {
         long end = (sizeBytes + ClusterSizeBytes - 1) >> _clusterBits << _clusterBits;
         await _image.Lock.WaitAsync().ConfigureAwait(false);
         try
@@ -138,8 +162,11 @@ public sealed partial class Qcow2Node
         {
             _image.Lock.Release();
         }
+    }
 
-        await WriteSizeAsync(sizeBytes).ConfigureAwait(false);
+    /// <summary>Cuts off the end of the file that nothing uses any more.</summary>
+    private async ValueTask CutFileAsync()
+    {
         await _image.Lock.WaitAsync().ConfigureAwait(false);
         try
         {

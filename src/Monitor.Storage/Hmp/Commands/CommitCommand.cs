@@ -28,7 +28,7 @@ internal sealed class CommitCommand(DriveManager drives, BlockNodeCommands block
         {
             foreach (Drive drive in drives.All.Where(drive => drive.Backend.HasMedium && drive.Backend.Node.SkipFilters().Backing is not null))
             {
-                await CommitAsync(name, drive, output);
+                await CommitAsync(name, drive.Backend.Node.SkipFilters(), output);
             }
         }
         else if (drives.Find(name) is not { } drive)
@@ -41,15 +41,14 @@ internal sealed class CommitCommand(DriveManager drives, BlockNodeCommands block
         }
         else
         {
-            await CommitAsync(name, drive, output);
+            await CommitAsync(name, drive.Backend.Node, output);
         }
     }
 
-    private async Task CommitAsync(string name, Drive drive, StringBuilder output)
+    private async Task CommitAsync(string name, BlockNode top, StringBuilder output)
     {
         try
         {
-            BlockNode top = drive.Backend.Node.SkipFilters();
             if (top.Backing is null)
             {
                 throw new BlockIoException(Errno.ENOTSUP);
@@ -61,6 +60,10 @@ internal sealed class CommitCommand(DriveManager drives, BlockNodeCommands block
         catch (BlockIoException e)
         {
             output.Append($"'commit' error for '{name}': {Errno.Describe(e.Errno)}\n");
+        }
+        catch (QmpException e)
+        {
+            output.Append($"{e.Message}\n'commit' error for '{name}': {Errno.Describe(Errno.EPERM)}\n");
         }
     }
 

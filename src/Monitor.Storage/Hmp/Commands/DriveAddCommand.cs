@@ -31,6 +31,7 @@ internal sealed class DriveAddCommand(DriveManager drives, BlockNodeCommands blo
             }
 
             DriveOptions options = DriveOptions.Parse(arguments["opts"], DriveInterface.Ide);
+            output.Append(options.Warning is { } warning ? $"warning: {warning}\n" : "");
             if (options.Interface != DriveInterface.None)
             {
                 throw new QmpException($"Can't hot-add drive to type {options.Interface.Number}");
