@@ -214,13 +214,19 @@ public sealed class BlockCopy
             }
 
             // Rounded up, for the last unit of the disk may be a short one.
-            if (_bitmaps.TakeDirtyArea(_dirty, offset, offset + length, AlignUp(length, _unit), out _, out _))
+            bool isDirty = _bitmaps.TakeDirtyArea(_dirty, offset, offset + length, AlignUp(length, _unit), out long taken, out long takenLength);
+            if (isDirty && (taken, takenLength) == (offset, length))
             {
                 return claim;
             }
 
+            // Before the claim a guest's write had some of it copied, and has changed it since: that must not be copied again.
+            if (isDirty)
+            {
+                _bitmaps.SetDirty(_dirty, taken, takenLength);
+            }
+
             InFlight.Release(claim);
-            start = offset + length;
         }
 
         return null;
