@@ -77,7 +77,7 @@ public sealed partial class NodeBitmaps
         }
     }
 
-    /// <summary>Says whether a position is dirty and how far that holds (NBD block status).</summary>
+    /// <summary>Says whether a position is dirty and how far that holds.</summary>
     /// <param name="bitmap">One of this node's bitmaps.</param>
     /// <param name="offset">Byte offset; what lies past the size is clean.</param>
     /// <param name="end">Where to stop (exclusive).</param>
@@ -87,12 +87,27 @@ public sealed partial class NodeBitmaps
         lock (_lock)
         {
             Fold(bitmap);
-            bool dirty = offset < SizeBytes && bitmap.Content.IsDirty(offset);
-            if (dirty)
-                end = Math.Min(end, SizeBytes);
-            long change = dirty ? bitmap.Content.NextClean(offset, end) : bitmap.Content.NextDirty(offset, end);
-            length = (change < 0 ? end : change) - offset;
-            return dirty;
+            return IsDirtyNow(bitmap, offset, end, out length);
+        }
+    }
+
+    /// <summary>Tells which bytes of a range are dirty and which clean, as they are at one instant, every write acknowledged before the call included.</summary>
+    /// <param name="bitmap">One of this node's bitmaps.</param>
+    /// <param name="offset">Where to begin, bytes; what lies past the size is clean.</param>
+    /// <param name="end">Where to stop (exclusive).</param>
+    /// <param name="take">Told each run's bytes and whether they are dirty, in ascending order; says whether it wants more.</param>
+    public void TellRuns(DirtyBitmap bitmap, long offset, long end, Func<long, bool, bool> take)
+    {
+        lock (_lock)
+        {
+            Fold(bitmap);
+            while (offset < end)
+            {
+                bool isDirty = IsDirtyNow(bitmap, offset, end, out long length);
+                if (!take(length, isDirty))
+                    return;
+                offset += length;
+            }
         }
     }
 
@@ -167,5 +182,15 @@ public sealed partial class NodeBitmaps
             Fold(bitmap);
             return bitmap.Content.Sha256();
         }
+    }
+
+    private bool IsDirtyNow(DirtyBitmap bitmap, long offset, long end, out long length)
+    {
+        bool isDirty = offset < SizeBytes && bitmap.Content.IsDirty(offset);
+        if (isDirty)
+            end = Math.Min(end, SizeBytes);
+        long change = isDirty ? bitmap.Content.NextClean(offset, end) : bitmap.Content.NextDirty(offset, end);
+        length = (change < 0 ? end : change) - offset;
+        return isDirty;
     }
 }

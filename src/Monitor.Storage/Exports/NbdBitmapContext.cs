@@ -3,7 +3,7 @@ using Monitor.Nbd;
 
 namespace Monitor.Storage.Exports;
 
-/// <summary><c>qemu:dirty-bitmap:NAME</c>: which bytes a dirty bitmap holds dirty.</summary>
+/// <summary><c>qemu:dirty-bitmap:NAME</c>: which bytes a dirty bitmap holds dirty, each answer at one instant.</summary>
 internal sealed class NbdBitmapContext(uint id, DirtyBitmap bitmap)
     : NbdContext(id, NbdMetaContextName.QemuDirtyBitmapPrefix + bitmap.Name)
 {
@@ -12,18 +12,7 @@ internal sealed class NbdBitmapContext(uint id, DirtyBitmap bitmap)
     /// <inheritdoc/>
     public override ValueTask DescribeAsync(long offset, long length, NbdExtentList extents)
     {
-        long end = offset + length;
-        while (offset < end)
-        {
-            bool dirty = bitmap.Owner.IsDirty(bitmap, offset, end, out long run);
-            if (!extents.TryAdd(run, dirty ? Dirty : 0))
-            {
-                break;
-            }
-
-            offset += run;
-        }
-
+        bitmap.Owner.TellRuns(bitmap, offset, offset + length, (run, isDirty) => extents.TryAdd(run, isDirty ? Dirty : 0));
         return default;
     }
 }

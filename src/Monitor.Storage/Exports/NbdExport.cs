@@ -35,17 +35,21 @@ public sealed class NbdExport
 
         try
         {
-            foreach (DirtyBitmap bitmap in options.Bitmaps)
+            foreach (DirtyBitmap bitmap in options.Bitmaps.Distinct())
             {
                 bitmap.Owner.SetBusy(bitmap);
                 _bitmaps.Add(bitmap);
-                contexts.Add(new NbdBitmapContext((uint)(1 + _bitmaps.Count), bitmap));
             }
         }
         catch
         {
             ReleaseBitmaps();
             throw;
+        }
+
+        for (int i = 0; i < options.Bitmaps.Count; i++)
+        {
+            contexts.Add(new NbdBitmapContext((uint)(i + 2), options.Bitmaps[i]));
         }
 
         Contexts = contexts;

@@ -26,6 +26,6 @@ public sealed record NbdExportOptions
     /// <summary>Whether <c>qemu:allocation-depth</c> is offered.</summary>
     public bool AllocationDepth { get; init; }
 
-    /// <summary>Offered as <c>qemu:dirty-bitmap:NAME</c>; their names differ.</summary>
+    /// <summary>Offered as <c>qemu:dirty-bitmap:NAME</c>; of those that have one name clients can ask for the first.</summary>
     public IReadOnlyList<DirtyBitmap> Bitmaps { get; init; } = [];
 }

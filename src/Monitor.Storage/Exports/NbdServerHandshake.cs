@@ -240,8 +240,11 @@ internal sealed class NbdServerHandshake(NbdSocket socket, NbdServer server, Nbd
         }
 
         bool all = !set && query.Queries.Count == 0;
-        List<NbdContext> chosen =
-            [.. export.Contexts.Where(context => all || query.Queries.Any(text => set ? text == context.Name : context.IsListedBy(text)))];
+        IEnumerable<NbdContext> asked =
+            export.Contexts.Where(context => all || query.Queries.Any(text => set ? text == context.Name : context.IsListedBy(text)));
+
+        // Of bitmaps that have one name a client can only have the first.
+        List<NbdContext> chosen = [.. set ? asked.DistinctBy(context => context.Name) : asked];
         if (set)
         {
             (_contextsOf, _contexts) = (export, chosen);

@@ -66,6 +66,46 @@ public sealed class NodeBitmapsConcurrencyTests
     }
 
     [Test]
+    public void A_walk_over_the_runs_shows_one_instant_with_every_write_acknowledged_before_it()
+    {
+        // The writer dirties every second granule in order, so what any instant shows is the first few of them and no other.
+        var node = new NodeBitmaps(Size);
+        DirtyBitmap[] bitmaps = [node.Add("fine", Granularity), node.Add("coarse", 2 * Granularity)];
+        int written = 0;
+        var writer = new Thread(() =>
+        {
+            for (int i = 0; i < Granules / 2; i++)
+            {
+                node.MarkWritten(2L * i * Granularity, 1);
+                Volatile.Write(ref written, i + 1);
+            }
+        });
+        writer.Start();
+        for (bool isLast = false; !isLast;)
+        {
+            isLast = !writer.IsAlive;
+            foreach (DirtyBitmap bitmap in bitmaps)
+            {
+                int before = Volatile.Read(ref written);
+                long dirtyBytes = 0;
+                long dirtyEnd = 0;
+                long at = 0;
+                node.TellRuns(bitmap, 0, Size, (length, isDirty) =>
+                {
+                    at += length;
+                    dirtyBytes += isDirty ? length : 0;
+                    dirtyEnd = isDirty ? at : dirtyEnd;
+                    return true;
+                });
+                Assert.That(at, Is.EqualTo(Size));
+                int shown = (int)(dirtyBytes / bitmap.Granularity);
+                Assert.That(shown, Is.AtLeast(before));
+                Assert.That(dirtyEnd, Is.EqualTo(shown == 0 ? 0 : (2L * (shown - 1) * Granularity) + bitmap.Granularity), "writes in order leave no gap");
+            }
+        }
+    }
+
+    [Test]
     public void A_writer_that_looks_after_its_acknowledgement_finds_its_mark_whoever_folds_meanwhile()
     {
         var node = new NodeBitmaps(Size);

@@ -1,0 +1,73 @@
+using NUnit.Framework;
+using Testing;
+
+namespace Conformance;
+
+/// <summary>The contexts <c>qemu:dirty-bitmap:</c> of one export, read by a real client while a guest writes.</summary>
+/// <remarks>
+/// An answer shows each bitmap as it was at one instant not before the question: every write acknowledged before the question is in it,
+/// and of writes made one after the other it never shows a later one without those before it.
+/// </remarks>
+public sealed class DirtyContextTests
+{
+    private const int Granularity = 4096;
+    private const int Writes = 2_000;
+
+    [Test]
+    public async Task Several_bitmaps_are_read_consistently_while_the_guest_writes()
+    {
+        using var directory = new TemporaryDirectory();
+        string nbd = directory.File("nbd");
+        Tool.Run("qemu-img", "create", "-q", "-f", "qcow2", directory.File("disk"), $"{2L * Writes * Granularity}");
+        await using DaemonProcess daemon = DaemonProcess.Start(
+            directory,
+            "--blockdev", $"driver=qcow2,node-name=d,file.driver=file,file.filename={directory.File("disk")}",
+            "--nbd-server", $"addr.type=unix,addr.path={nbd}");
+        using QmpTestClient qmp = await daemon.ConnectAsync();
+        (string Name, int Granularity)[] bitmaps = [("fine", Granularity), ("coarse", 2 * Granularity), ("stored", Granularity)];
+        foreach ((string name, int granularity) in bitmaps)
+        {
+            await qmp.ExecuteAsync(
+                "block-dirty-bitmap-add",
+                $$"""{"node": "d", "name": "{{name}}", "granularity": {{granularity}}, "persistent": {{(name == "stored" ? "true" : "false")}}}""");
+        }
+
+        await qmp.ExecuteAsync(
+            "block-export-add", """{"type": "nbd", "id": "e", "node-name": "d", "writable": true, "bitmaps": ["fine", "coarse", "stored"]}""");
+        int written = 0;
+        var guest = new Thread(() => WriteInOrder(nbd, count => Volatile.Write(ref written, count)));
+        guest.Start();
+        for (bool isLast = false; !isLast;)
+        {
+            isLast = !guest.IsAlive;
+            foreach ((string name, int granularity) in bitmaps)
+            {
+                int before = Volatile.Read(ref written);
+                List<(long Offset, long Length)> ranges = DirtyMap.Read(nbd, "d", name);
+                long granules = ranges.Sum(range => range.Length) / granularity;
+                Assert.That(granules, Is.AtLeast(before), name);
+                if (granules > 0)
+                {
+                    Assert.That(ranges[^1].Offset + ranges[^1].Length, Is.EqualTo((2 * (granules - 1) * Granularity) + granularity), $"{name}: no gap");
+                }
+            }
+        }
+
+        guest.Join();
+        Assert.That(written, Is.EqualTo(Writes));
+    }
+
+    /// <summary>Every second granule, each when the one before is acknowledged.</summary>
+    private static void WriteInOrder(string nbd, Action<int> acknowledged)
+    {
+        using var client = new NbdTestClient(nbd, "d");
+        byte[] data = new byte[512];
+        for (int i = 0; i < Writes; i++)
+        {
+            if (client.Write(2L * i * Granularity, data) == 0)
+            {
+                acknowledged(i + 1);
+            }
+        }
+    }
+}
