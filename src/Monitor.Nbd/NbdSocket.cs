@@ -19,19 +19,11 @@ public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
 
     /// <summary>Receives what is there, waiting for the first byte.</summary>
     /// <returns>Bytes received; 0 when the connection is over, whoever ended it.</returns>
-    public int Receive(Span<byte> buffer)
-    {
-        fixed (byte* start = buffer)
-        {
-            nint received;
-            do
-            {
-                received = Receive(_descriptor, start, (nuint)buffer.Length, 0);
-            }
-            while (received < 0 && Marshal.GetLastPInvokeError() == EINTR);
-            return (int)Math.Max(received, 0);
-        }
-    }
+    public int Receive(Span<byte> buffer) => Math.Max(0, Receive(buffer, 0));
+
+    /// <summary>Receives what is there.</summary>
+    /// <returns>Bytes received; 0 when the connection is over; negative when there is nothing yet.</returns>
+    public int TryReceive(Span<byte> buffer) => Receive(buffer, DontWait);
 
     /// <summary>Fills <paramref name="buffer"/>.</summary>
     /// <returns>Whether the connection lasted that long.</returns>
@@ -119,6 +111,31 @@ public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => socket.Dispose();
+
+    private int Receive(Span<byte> buffer, int flags)
+    {
+        fixed (byte* start = buffer)
+        {
+            while (true)
+            {
+                nint received = Receive(_descriptor, start, (nuint)buffer.Length, flags);
+                if (received >= 0)
+                {
+                    return (int)received;
+                }
+
+                switch (Marshal.GetLastPInvokeError())
+                {
+                    case EINTR:
+                        continue;
+                    case EAGAIN:
+                        return -1;
+                    default:
+                        return 0;
+                }
+            }
+        }
+    }
 
     [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
     private static partial nint Receive(int descriptor, byte* buffer, nuint length, int flags);

@@ -25,6 +25,8 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
     /// <summary><c>struct cmsghdr</c>: a length of 8 bytes, level and type of 4 each.</summary>
     private const int ControlHeaderBytes = 16;
 
+    private readonly ReceivePolling _polling = new();
+
     /// <inheritdoc/>
     public override unsafe int Receive(Span<byte> buffer)
     {
@@ -33,18 +35,33 @@ internal sealed class SocketTransport(Socket socket) : QmpTransport
         {
             var piece = new Libc.IoVector { Base = start, Length = (nuint)buffer.Length };
             var message = new Libc.MessageHeader { Pieces = &piece, PieceCount = 1, Control = controlStart, ControlLength = (nuint)control.Length };
-            nint received;
-            do
-            {
-                received = Libc.ReceiveMessage(socket.SafeHandle, &message, Libc.MSG_CMSG_CLOEXEC);
-            }
-            while (received < 0 && Marshal.GetLastPInvokeError() == Libc.EINTR);
+            nint received = ReceiveMessage(&message);
             if (message.ControlLength > ControlHeaderBytes)
             {
                 Descriptors = ReadDescriptors(control[..(int)message.ControlLength]);
             }
 
             return (int)Math.Max(received, 0);
+        }
+    }
+
+    private unsafe nint ReceiveMessage(Libc.MessageHeader* message)
+    {
+        _polling.Begin();
+        while (true)
+        {
+            nint received = Libc.ReceiveMessage(socket.SafeHandle, message, Libc.MSG_CMSG_CLOEXEC | (_polling.IsLooking ? Libc.MSG_DONTWAIT : 0));
+            int error = received < 0 ? Marshal.GetLastPInvokeError() : 0;
+            if (error is not (Libc.EINTR or Libc.EAGAIN))
+            {
+                _polling.End();
+                return received;
+            }
+
+            if (error == Libc.EAGAIN)
+            {
+                _polling.LookAgain();
+            }
         }
     }
 

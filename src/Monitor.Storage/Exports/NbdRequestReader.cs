@@ -1,4 +1,5 @@
 using Monitor.Nbd;
+using Monitor.Qapi;
 
 namespace Monitor.Storage.Exports;
 
@@ -18,6 +19,7 @@ internal sealed class NbdRequestReader(NbdSocket socket) : IDisposable
 
     private const int CapacityBytes = 256 << 10;
 
+    private readonly ReceivePolling _polling = new();
     private int _start;
     private int _end;
     private int _needed = NbdRequestHeader.Size;
@@ -68,7 +70,7 @@ internal sealed class NbdRequestReader(NbdSocket socket) : IDisposable
     {
         MakeRoom();
         int room = _headersOnly && _end == _start ? NbdRequestHeader.Size : Buffer.Capacity - _end;
-        int received = socket.Receive(Buffer.Span(_end, room));
+        int received = Receive(Buffer.Span(_end, room));
         _end += received;
         return received > 0;
     }
@@ -87,6 +89,20 @@ internal sealed class NbdRequestReader(NbdSocket socket) : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => Buffer.Release();
+
+    private int Receive(Span<byte> room)
+    {
+        _polling.Begin();
+        int received = _polling.IsLooking ? socket.TryReceive(room) : socket.Receive(room);
+        while (received < 0)
+        {
+            _polling.LookAgain();
+            received = _polling.IsLooking ? socket.TryReceive(room) : socket.Receive(room);
+        }
+
+        _polling.End();
+        return received;
+    }
 
     private void MakeRoom()
     {
