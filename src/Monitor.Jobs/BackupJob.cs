@@ -120,7 +120,7 @@ public sealed class BackupJob : BlockJob
     /// <inheritdoc/>
     protected override void UndoMaking()
     {
-        _filter.Copy = null;
+        Keep(null);
         Graph.MoveParents(_filter, _options.Source);
         _bitmap?.Thaw();
         _closing = JobFilter.CloseAsync(Graph, _filter);
@@ -203,7 +203,7 @@ public sealed class BackupJob : BlockJob
         };
         Progress.SetTotal(_copy.CountDirtyBytes());
         _filter.Broken = OnBroken;
-        _filter.Copy = _copy;
+        Keep(_copy);
 
         // Started behind closed doors, it is running, then paused until they open.
         Halt();
@@ -223,8 +223,15 @@ public sealed class BackupJob : BlockJob
     {
         using GraphChange change = await Graph.ChangeAsync();
         using DrainedSection section = await Graph.DrainAsync(_options.Source);
-        _filter.Copy = null;
+        Keep(null);
         Graph.MoveParents(_filter, _options.Source);
+    }
+
+    /// <summary>What the filter keeps from now on; while it keeps anything nobody may write or resize the source behind its back.</summary>
+    private void Keep(BlockCopy? copy)
+    {
+        _filter.Copy = copy;
+        Graph.RefreshPermissions(_filter);
     }
 
     private void OnBroken(CopyOutcome outcome)

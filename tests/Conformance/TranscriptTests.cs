@@ -93,8 +93,15 @@ public sealed partial class TranscriptTests
     {
         string named = MonitorSocket().Replace(GeneratedName().Replace(reply, "#block"), "qmp-");
         string opened = Descriptor().Replace(named, "\"fd\":0");
-        return SnapshotTime().Replace(ActualSize().Replace(opened, "\"actual-size\":0"), "\"$1\":0");
+        string timeless = SnapshotLine().Replace(SnapshotTime().Replace(opened, "\"$1\":0"), "DATE TIME");
+        return ActualSize().Replace(DiskSize().Replace(timeless, "disk size: 0"), "\"actual-size\":0");
     }
+
+    [GeneratedRegex(@"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ?\d+:\d\d:\d\d\.\d{3}")]
+    private static partial Regex SnapshotLine();
+
+    [GeneratedRegex(@"disk size: [^\\]*")]
+    private static partial Regex DiskSize();
 
     [GeneratedRegex("qmp-[a-z0-9.]+")]
     private static partial Regex MonitorSocket();

@@ -177,6 +177,14 @@ public sealed partial class BlockGraph
         await DetachAsync(root);
     }
 
+    /// <summary>Asks a node anew what it needs of its children and lets others do with them. A turn.</summary>
+    /// <exception cref="QmpException">A conflict; nothing was changed.</exception>
+    public void RefreshPermissions(BlockNode node)
+    {
+        AssertTurn();
+        PermissionUpdate.Run(node);
+    }
+
     /// <summary>Changes what a backend uses and shares.</summary>
     /// <exception cref="QmpException">A permission conflict; nothing was changed.</exception>
     public void SetPermissions(BlockBackend backend, BlockPermission used, BlockPermission shared)

@@ -33,9 +33,10 @@ public sealed class HmpCommands : IHmpCommands
         [
             new InfoBlockCommand(blockNodes),
             new InfoBlockJobsCommand(jobs),
+            new InfoBlockstatsCommand(blockNodes),
             new InfoChardevCommand(chardevs),
             new InfoNameCommand(),
-            new InfoSnapshotsCommand(jobs.Graph),
+            new InfoSnapshotsCommand(devices.Drives),
             new InfoStatusCommand(runState),
             new InfoUuidCommand(),
             new InfoVersionCommand(control),

@@ -16,6 +16,7 @@ public sealed class Drive : IRequestPolicy
     private readonly MachineRunState _runState;
     private TaskCompletionSource _abandoned = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _io;
+    private int _leaving;
     private ThrottleMember? _throttle;
 
     /// <summary>Makes a drive without a medium.</summary>
@@ -135,13 +136,17 @@ public sealed class Drive : IRequestPolicy
     /// <summary>Forgets that requests failed; a turn.</summary>
     internal void ResetIoStatus() => _io = (int)BlockDeviceIoStatus.Ok;
 
-    /// <summary>Fails the requests that wait for <c>cont</c>: who sent them goes away. A turn.</summary>
-    internal void AbandonParked()
+    /// <summary>A user of the drive begins to go away: what waits for <c>cont</c> fails now, and nothing waits for it before <see cref="EndLeaving"/>. A turn; nests.</summary>
+    internal void BeginLeaving()
     {
+        _leaving++;
         TaskCompletionSource abandoned = _abandoned;
         _abandoned = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         abandoned.SetResult();
     }
+
+    /// <summary>Ends one <see cref="BeginLeaving"/>. A turn.</summary>
+    internal void EndLeaving() => _leaving--;
 
     /// <summary>Takes a device as its user.</summary>
     /// <exception cref="QmpException">The device's needs and those of other users of the node conflict; nothing was changed.</exception>
@@ -226,6 +231,12 @@ public sealed class Drive : IRequestPolicy
 
     private Task<bool> Park(bool isRead, BlockIoException error)
     {
+        if (_leaving > 0)
+        {
+            Announce(isRead, BlockErrorAction.Report, error);
+            return Task.FromResult(false);
+        }
+
         if (_io == (int)BlockDeviceIoStatus.Ok)
         {
             _io = (int)(error.Errno == Errno.ENOSPC ? BlockDeviceIoStatus.Nospace : BlockDeviceIoStatus.Failed);

@@ -123,8 +123,15 @@ public sealed class DriveManager
     /// <summary>Takes the node out of a drive; requests that come now fail.</summary>
     internal async Task EmptyAsync(Drive drive)
     {
-        drive.AbandonParked();
-        await Graph.RemoveMediumAsync(drive.Backend);
+        drive.BeginLeaving();
+        try
+        {
+            await Graph.RemoveMediumAsync(drive.Backend);
+        }
+        finally
+        {
+            drive.EndLeaving();
+        }
     }
 
     /// <summary>Fails what waits for <c>cont</c>, from now on at once: the daemon ends.</summary>

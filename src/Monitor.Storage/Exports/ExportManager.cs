@@ -276,9 +276,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
 
     private async Task RemoveAsync(NbdExport export, BlockExportRemoveMode mode)
     {
-        Task removal = export.RemoveAsync(mode);
-        export.Drive?.AbandonParked();
-        await removal;
+        await EndClientsAsync(export, mode);
         if (_exports.Remove(export))
         {
             using (await graph.ChangeAsync())
@@ -287,6 +285,21 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
             }
 
             graph.Events.BlockExportDeleted(export.Options.Id);
+        }
+    }
+
+    /// <summary>Completes when no client of the export is left; none of their requests waits for <c>cont</c> meanwhile.</summary>
+    private static async Task EndClientsAsync(NbdExport export, BlockExportRemoveMode mode)
+    {
+        Task removal = export.RemoveAsync(mode);
+        export.Drive?.BeginLeaving();
+        try
+        {
+            await removal;
+        }
+        finally
+        {
+            export.Drive?.EndLeaving();
         }
     }
 

@@ -25,6 +25,16 @@ internal static class ImageText
             output.Append(image.BackingFilenameFormat is { } format ? $"backing file format: {format}\n" : "");
         }
 
+        if (image.Snapshots is { } snapshots)
+        {
+            output.Append("Snapshot list:\n");
+            SnapshotText.PrintHead(output);
+            foreach (SnapshotInfo snapshot in snapshots)
+            {
+                SnapshotText.Print(snapshot.Id, snapshot, output);
+            }
+        }
+
         if (image.FormatSpecific is { Type: ImageInfoSpecificKind.Qcow2 } specific)
         {
             output.Append("Format specific information:\n");
@@ -66,7 +76,7 @@ internal static class ImageText
         output.Append(value is { } flag ? $"    {name}: {(flag ? "true" : "false")}\n" : "");
 
     /// <summary>Three significant digits in the unit that keeps the number below 1000.</summary>
-    private static string HumanSize(long bytes)
+    internal static string HumanSize(long bytes)
     {
         double value = bytes;
         int unit = 0;

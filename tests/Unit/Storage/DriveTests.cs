@@ -94,9 +94,26 @@ public sealed class DriveTests
         _fault.Errno = Errno.ENOSPC;
         Task write = WriteAsync(0, 9);
         await UntilAsync(() => _runState.State == RunState.IoError);
-        Turn(_drive.AbandonParked);
+        Turn(_drive.BeginLeaving);
         Assert.That(async () => await write, Throws.TypeOf<BlockIoException>().With.Property(nameof(BlockIoException.Errno)).EqualTo(Errno.ENOSPC));
         Assert.That(_drive.Statistics.Counters.Failed(BlockRequestKind.Write), Is.EqualTo(1));
+    }
+
+    [Test]
+    [CancelAfter(60_000)]
+    public async Task A_write_that_fails_while_its_sender_goes_does_not_wait()
+    {
+        _fault.Errno = Errno.ENOSPC;
+        Turn(_drive.BeginLeaving);
+        Assert.That(async () => await WriteAsync(0, 9), Throws.TypeOf<BlockIoException>().With.Property(nameof(BlockIoException.Errno)).EqualTo(Errno.ENOSPC));
+        Assert.That((_runState.State, _drive.IoStatus), Is.EqualTo((RunState.Running, (BlockDeviceIoStatus?)BlockDeviceIoStatus.Ok)));
+
+        Turn(_drive.EndLeaving);
+        Task write = WriteAsync(0, 9);
+        await UntilAsync(() => _runState.State == RunState.IoError);
+        _fault.Errno = 0;
+        Turn(_runState.Continue);
+        await write;
     }
 
     [Test]

@@ -56,8 +56,8 @@ public sealed class CopyBeforeWriteNode : FilterNode
             return (BlockPermission.Write, BlockPermission.All & ~BlockPermission.Resize);
         }
 
-        // Nobody stands above yet: the filter is being put in, beside the users that will move onto it.
-        if (Parents.Count == 0)
+        // Nobody stands above yet: the filter is being put in, beside the users that will move onto it. A backup is a user from its instant on.
+        if (Parents.Count == 0 && (_options is not null || Copy is null))
         {
             return (BlockPermission.None, BlockPermission.All);
         }
