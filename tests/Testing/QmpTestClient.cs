@@ -109,6 +109,18 @@ public sealed class QmpTestClient : IDisposable
         }
     }
 
+    /// <summary>Takes the events that came before the last reply and that nobody took yet.</summary>
+    public IReadOnlyList<JsonObject> TakeEvents()
+    {
+        int before = _seen.Count;
+        while (_events.Reader.TryRead(out JsonObject? next))
+        {
+            _seen.Add(next);
+        }
+
+        return _seen[before..];
+    }
+
     /// <summary>Waits until a job has the status.</summary>
     public Task WaitJobAsync(string id, string status) =>
         WaitEventAsync("JOB_STATUS_CHANGE", data => (string?)data["id"] == id && (string?)data["status"] == status);

@@ -79,7 +79,7 @@ internal static class NodeDescription
         {
             Filename = node.FileName,
             Format = node.DriverName,
-            DirtyFlag = format is NullNode or SnapshotAccessNode or NbdNode or QuorumNode ? null : false,
+            DirtyFlag = format is NullNode or SnapshotAccessNode or NbdNode or QuorumNode ? null : format is Qcow2Node { IsMarkedDirty: true },
             ActualSize = ActualSize(node),
             VirtualSize = (node.SizeBytes + SectorBytes - 1) & -SectorBytes,
             ClusterSize = format.ClusterSizeBytes > 0 ? format.ClusterSizeBytes : null,

@@ -62,7 +62,7 @@ public sealed class Qcow2FaultTests
         {
             await step();
         }
-        catch (BlockIoException) when (storage.Requests > storage.FailsOnceAt)
+        catch (Exception e) when (e is BlockIoException or QmpException && storage.Requests > storage.FailsOnceAt)
         {
             try
             {

@@ -9,7 +9,7 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// The L1 table is in memory; L2 tables are cached in slices, found by guest position from any thread without a lock. Changes are made
 /// under the allocation lock, in memory; <see cref="ImageMetadata"/> writes them back in order.
 /// </remarks>
-internal sealed class ClusterMap
+internal sealed partial class ClusterMap
 {
     private readonly ImageMetadata _image;
     private readonly MetadataCache _slices;
@@ -106,7 +106,7 @@ internal sealed class ClusterMap
 
         if (!IsTablePlace(table))
         {
-            throw await _image.Corruption.ReportAsync(table, null, $"L2 table offset {table:#x} invalid (L1 index: {index:#x})").ConfigureAwait(false);
+            throw await _image.Corruption.ReportL2TableAsync(table, ClusterBytes, index).ConfigureAwait(false);
         }
 
         return await ReadSliceAsync(guestOffset, table).ConfigureAwait(false);
@@ -234,38 +234,6 @@ internal sealed class ClusterMap
         }
     }
 
-    /// <summary>What is wrong with an entry, or <see langword="null"/>.</summary>
-    /// <param name="entry">The entry.</param>
-    /// <param name="forWrite">Whether its cluster is to be written or freed, so that it must not hold metadata.</param>
-    public string? FindDamage(L2Entry entry, bool forWrite)
-    {
-        if (_layout.IsContradictory(entry))
-        {
-            return "Invalid cluster entry found";
-        }
-
-        if (entry.Kind is L2EntryKind.ZeroPlain or L2EntryKind.ZeroAllocated && _image.Header.Header.Version < 3)
-        {
-            return "Zero cluster entry found in pre-v3 image";
-        }
-
-        if (entry.Kind is not (L2EntryKind.Normal or L2EntryKind.ZeroAllocated))
-        {
-            return null;
-        }
-
-        if ((entry.HostOffset & (ClusterBytes - 1)) != 0)
-        {
-            return entry.Kind == L2EntryKind.Normal
-                ? $"Cluster allocation offset {entry.HostOffset:#x} unaligned"
-                : $"Preallocated zero cluster offset {entry.HostOffset:#x} unaligned";
-        }
-
-        return forWrite && !_layout.HasDataFile && _image.Clusters.FindForbidden(entry.HostOffset, ClusterBytes) is { } owner
-            ? $"Preventing invalid write on metadata (overlaps with {owner})"
-            : null;
-    }
-
     private bool IsTablePlace(long table) => table != 0 && (table & (ClusterBytes - 1)) == 0 && table < _image.File.SizeBytes;
 
     private async ValueTask<MetadataBlock> ReadSliceAsync(long guestOffset, long table)
@@ -280,23 +248,10 @@ internal sealed class ClusterMap
         long place = table + (index % SlicesPerTable * _slices.BlockBytes);
         byte[] bytes = new byte[_slices.BlockBytes];
         await _image.File.ReadAsync(place, bytes, BlkdebugEvent.L2Load).ConfigureAwait(false);
-        var slice = new MetadataBlock(index, place, bytes) { IsSuspect = IsSuspect(bytes) };
+        var slice = new MetadataBlock(index, place, bytes);
+        slice.IsSuspect = IsSuspect(slice);
         _slices.Add(slice);
         return slice;
-    }
-
-    private bool IsSuspect(ReadOnlySpan<byte> slice)
-    {
-        for (int i = 0; i < SliceEntries; i++)
-        {
-            L2Entry entry = _layout.Read(slice, i);
-            if (entry != default && FindDamage(entry, forWrite: true) is not null)
-            {
-                return true;
-            }
-        }
-
-        return false;
     }
 
     private async ValueTask AddTableAsync(int index)
@@ -310,7 +265,7 @@ internal sealed class ClusterMap
     {
         if (!IsTablePlace(table))
         {
-            throw await _image.Corruption.ReportAsync(table, null, $"L2 table offset {table:#x} invalid (L1 index: {index:#x})").ConfigureAwait(false);
+            throw await _image.Corruption.ReportL2TableAsync(table, ClusterBytes, index).ConfigureAwait(false);
         }
 
         ClusterRun run = await _image.Refcounts.AllocateAsync(1).ConfigureAwait(false);

@@ -43,6 +43,17 @@ internal sealed class CorruptionReporter(BlockNode node, Qcow2HeaderCluster head
         return new BlockIoException(Errno.EIO, message);
     }
 
+    /// <summary>Reports an L1 entry that leads to no table. Under the allocation lock.</summary>
+    public ValueTask<BlockIoException> ReportL2TableAsync(long offset, int clusterBytes, long index) =>
+        ReportAsync(null, null, $"L2 table offset {DescribePlace(offset, clusterBytes)} (L1 index: {Qcow2Format.Hex(index)})");
+
+    /// <summary>Reports a refcount table entry that leads to no block. Under the allocation lock.</summary>
+    public ValueTask<BlockIoException> ReportRefcountBlockAsync(long offset, int clusterBytes, long index) =>
+        ReportAsync(null, null, $"Refblock offset {DescribePlace(offset, clusterBytes)} (reftable index: {Qcow2Format.Hex(index)})");
+
+    private static string DescribePlace(long offset, int clusterBytes) =>
+        $"{Qcow2Format.Hex(offset)} {((offset & (clusterBytes - 1)) != 0 ? "unaligned" : "invalid")}";
+
     private async ValueTask MarkAsync()
     {
         if (header.Header.Version < 3)

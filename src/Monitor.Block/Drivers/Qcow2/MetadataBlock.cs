@@ -27,7 +27,7 @@ internal sealed class MetadataBlock(long index, long hostOffset, byte[] bytes)
     public bool IsRecent { get; set; }
 
     /// <summary>Holds an entry that must be checked before use.</summary>
-    public bool IsSuspect { get; init; }
+    public bool IsSuspect { get; set; }
 
     /// <summary>Allocations under way that will change it; not evicted meanwhile.</summary>
     public int Pins { get; set; }

@@ -49,7 +49,7 @@ internal enum Qcow2AutoclearFeatures : ulong
 internal static class Qcow2FeatureNames
 {
     private const int EntryBytes = 48;
-    private const int NameBytes = 46;
+    private const int NameAt = 2;
 
     private static readonly (byte Type, byte Bit, string Name)[] s_names =
     [
@@ -71,7 +71,7 @@ internal static class Qcow2FeatureNames
         {
             Span<byte> entry = table.AsSpan(i * EntryBytes, EntryBytes);
             (entry[0], entry[1]) = (s_names[i].Type, s_names[i].Bit);
-            System.Text.Encoding.ASCII.GetBytes(s_names[i].Name, entry[2..]);
+            System.Text.Encoding.ASCII.GetBytes(s_names[i].Name, entry[NameAt..]);
         }
 
         return table;
@@ -83,14 +83,12 @@ internal static class Qcow2FeatureNames
     public static string Describe(ulong bits, ReadOnlySpan<byte> table)
     {
         var names = new List<string>();
-        for (; table.Length >= EntryBytes && bits != 0; table = table[EntryBytes..])
+        for (; table.Length > NameAt && table[NameAt] != 0 && bits != 0; table = table[Math.Min(EntryBytes, table.Length)..])
         {
             ulong mask = table[0] == 0 && table[1] < 64 ? 1UL << table[1] : 0;
             if ((bits & mask) != 0)
             {
-                ReadOnlySpan<byte> name = table[2..EntryBytes];
-                int end = name.IndexOf((byte)0);
-                names.Add(System.Text.Encoding.UTF8.GetString(name[..(end < 0 ? NameBytes : end)]));
+                names.Add(Qcow2Format.Text(table[NameAt..Math.Min(EntryBytes, table.Length)]));
                 bits &= ~mask;
             }
         }

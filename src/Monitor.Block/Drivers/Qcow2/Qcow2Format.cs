@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>The numbers of the format (qcow2 spec) and the limits that guard against absurd images (the reference implementation's).</summary>
@@ -30,4 +32,14 @@ internal static class Qcow2Format
 
     /// <summary>The unit that a disk writes wholly or not at all.</summary>
     public const int SectorBytes = 512;
+
+    /// <summary>A number in QEMU's texts: hexadecimal with 0x before it, but for zero.</summary>
+    public static string Hex(long value) => value == 0 ? "0" : $"0x{value:x}";
+
+    /// <summary>A name as images are read by programs in C: it ends at the first NUL.</summary>
+    public static string Text(ReadOnlySpan<byte> name)
+    {
+        int end = name.IndexOf((byte)0);
+        return Encoding.UTF8.GetString(end < 0 ? name : name[..end]);
+    }
 }

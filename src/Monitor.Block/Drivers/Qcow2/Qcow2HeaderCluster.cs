@@ -39,7 +39,7 @@ internal sealed class Qcow2HeaderCluster
     public string? BackingFile { get; set; }
 
     /// <summary>The backing file's format, if the image says it.</summary>
-    public string? BackingFormat => Find(Qcow2HeaderExtension.BackingFormat) is { } data ? Encoding.UTF8.GetString(data) : null;
+    public string? BackingFormat => Find(Qcow2HeaderExtension.BackingFormat) is { } data ? Qcow2Format.Text(data) : null;
 
     /// <summary>The data of the first extension of a type.</summary>
     public byte[]? Find(uint type) => Extensions.Find(e => e.Type == type)?.Data;

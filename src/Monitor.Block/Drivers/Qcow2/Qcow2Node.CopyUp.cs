@@ -15,7 +15,7 @@ public sealed partial class Qcow2Node
             _ = _image.Map.Find(offset, out int entry);
             if (slice.IsSuspect)
             {
-                await CheckEntryAsync(slice, entry, forWrite: true).ConfigureAwait(false);
+                await CheckForWriteAsync(slice, entry, offset, length).ConfigureAwait(false);
             }
 
             long empty = EmptyBytes(slice, entry, offset, length);

@@ -60,7 +60,7 @@ public sealed partial class Qcow2Node
                 return MapRun(slice, entry, offset, length);
             }
 
-            await CheckEntryAsync(slice, entry, forWrite: false).ConfigureAwait(false);
+            await CheckForReadAsync(slice, entry).ConfigureAwait(false);
             return MapRun(slice, entry, offset, Math.Min(length, ClusterSizeBytes - (offset & (ClusterSizeBytes - 1))));
         }
         finally
@@ -143,13 +143,40 @@ public sealed partial class Qcow2Node
         return true;
     }
 
-    /// <summary>Refuses a damaged entry; under the lock.</summary>
-    private async ValueTask CheckEntryAsync(MetadataBlock slice, int entry, bool forWrite)
+    /// <summary>Refuses to read through a damaged entry; under the lock.</summary>
+    private async ValueTask CheckForReadAsync(MetadataBlock slice, int entry)
     {
-        L2Entry damaged = Layout.Read(slice, entry);
-        if (_image.Map.FindDamage(damaged, forWrite) is { } damage)
+        if (_image.Map.FindDamage(slice, entry) is { } damage)
         {
-            throw await _image.Corruption.ReportAsync(damaged.HostOffset, ClusterSizeBytes, damage).ConfigureAwait(false);
+            throw await _image.Corruption.ReportAsync(null, null, damage).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Refuses to change a damaged entry, or to write where it leads to metadata; under the lock.</summary>
+    /// <param name="slice">Holds the entry.</param>
+    /// <param name="entry">Its number.</param>
+    /// <param name="offset">Guest position of what is to be changed.</param>
+    /// <param name="length">Bytes, or more than the cluster has.</param>
+    private async ValueTask CheckForWriteAsync(MetadataBlock slice, int entry, long offset, long length)
+    {
+        L2Entry value = Layout.Read(slice, entry);
+        long inCluster = offset & (ClusterSizeBytes - 1);
+        if (_image.Map.FindDamage(slice, entry) is { } damage)
+        {
+            bool isOwnUnaligned = value.IsCopied && value.Kind != L2EntryKind.Compressed && (value.HostOffset & (ClusterSizeBytes - 1)) != 0;
+            string what = value.Kind == L2EntryKind.ZeroAllocated ? "Preallocated zero" : "Data";
+            throw await _image.Corruption.ReportAsync(
+                null,
+                null,
+                isOwnUnaligned ? $"{what} cluster offset {Qcow2Format.Hex(value.HostOffset)} unaligned (guest offset: {Qcow2Format.Hex(offset)})" : damage)
+                .ConfigureAwait(false);
+        }
+
+        if (_image.Map.FindOverlap(value) is { } owner)
+        {
+            throw await _image.Corruption.ReportAsync(
+                value.HostOffset + inCluster, Math.Min(length, ClusterSizeBytes - inCluster), $"Preventing invalid write on metadata (overlaps with {owner})")
+                .ConfigureAwait(false);
         }
     }
 }

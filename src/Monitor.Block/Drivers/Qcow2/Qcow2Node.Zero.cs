@@ -154,7 +154,7 @@ public sealed partial class Qcow2Node
 
             if (slice.IsSuspect)
             {
-                await CheckEntryAsync(slice, entry, forWrite: true).ConfigureAwait(false);
+                await CheckForWriteAsync(slice, entry, offset + (done << Layout.UnitBits), (units - done) << Layout.UnitBits).ConfigureAwait(false);
             }
 
             int to = (int)Math.Min(Layout.Units, from + units - done);

@@ -1,4 +1,3 @@
-using System.Text;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
@@ -54,7 +53,10 @@ public sealed partial class Qcow2Node : FormatNode
 
     /// <inheritdoc/>
     public override string? DataFileFromImage =>
-        Layout.HasDataFile ? Encoding.UTF8.GetString(_image.Header.Find(Qcow2HeaderExtension.DataFile) ?? []) : null;
+        Layout.HasDataFile ? NamedDataFile ?? "" : null;
+
+    /// <summary>Whether the image says that its refcounts are not to be trusted: a writable open repairs them.</summary>
+    public bool IsMarkedDirty => (Header.Incompatible & Qcow2IncompatibleFeatures.Dirty) != 0;
 
     /// <inheritdoc/>
     protected override int UnitSizeBytes => 1 << Layout.UnitBits;
@@ -62,6 +64,8 @@ public sealed partial class Qcow2Node : FormatNode
     private Qcow2Header Header => _image.Header.Header;
 
     private L2Layout Layout => _image.Layout;
+
+    private string? NamedDataFile => _image.Header.Find(Qcow2HeaderExtension.DataFile) is { } name ? Qcow2Format.Text(name) : null;
 
     private bool IsDataFileRaw => (Header.Autoclear & Qcow2AutoclearFeatures.RawExternalData) != 0;
 
@@ -80,7 +84,7 @@ public sealed partial class Qcow2Node : FormatNode
     {
         Qcow2OpenImage image = await Qcow2OpenImage.ReadAsync(new ImageFile(_file), IsReadOnly).ConfigureAwait(false);
         Qcow2Header header = image.Header.Header;
-        long size = (long)header.SizeBytes;
+        long size = (long)header.SizeBytes & -Qcow2Format.SectorBytes;
         if (_options?.XSnapshot is { } snapshot)
         {
             (image, size) = await ShowSnapshotAsync(image, snapshot).ConfigureAwait(false);
@@ -143,7 +147,7 @@ public sealed partial class Qcow2Node : FormatNode
         CompressionType = Header.CompressionType == 0 ? Qcow2CompressionType.Zlib : Qcow2CompressionType.Zstd,
         LazyRefcounts = Version >= 3 ? (Header.Compatible & Qcow2CompatibleFeatures.LazyRefcounts) != 0 : null,
         Corrupt = Version >= 3 ? (Header.Incompatible & Qcow2IncompatibleFeatures.Corrupt) != 0 : null,
-        DataFile = DataFileFromImage is { Length: > 0 } name ? name : null,
+        DataFile = NamedDataFile,
         DataFileRaw = Layout.HasDataFile ? IsDataFileRaw : null,
         ExtendedL2 = Version >= 3 ? Layout.IsExtended : null,
         RefcountBits = 1L << (int)Header.RefcountOrder,

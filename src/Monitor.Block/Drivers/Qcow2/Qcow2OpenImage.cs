@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Text;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
@@ -139,17 +138,13 @@ internal sealed record Qcow2OpenImage(
             throw new QmpException("Backing file name too long");
         }
 
-        return Encoding.UTF8.GetString(cluster.Slice((int)header.BackingFileOffset, (int)header.BackingFileBytes));
+        string name = Qcow2Format.Text(cluster.Slice((int)header.BackingFileOffset, (int)header.BackingFileBytes));
+        return name.Length > 0 ? name : null;
     }
 
     private static void CheckFeatures(Qcow2HeaderCluster first, bool readOnly)
     {
         Qcow2Header header = first.Header;
-        if (((ulong)header.Incompatible & ~KnownFeatures) is not 0 and var unknown)
-        {
-            throw new QmpException($"Unsupported qcow2 feature(s): {Qcow2FeatureNames.Describe(unknown, first.Find(Qcow2HeaderExtension.FeatureNames))}");
-        }
-
         if (header.CompressionType > 1)
         {
             throw new QmpException($"qcow2: unknown compression type: {header.CompressionType}");
@@ -158,6 +153,11 @@ internal sealed record Qcow2OpenImage(
         if ((header.Incompatible & Qcow2IncompatibleFeatures.CompressionType) != 0 != (header.CompressionType != 0))
         {
             throw new QmpException($"qcow2: Compression type incompatible feature bit must {(header.CompressionType == 0 ? "not " : "")}be set");
+        }
+
+        if (((ulong)header.Incompatible & ~KnownFeatures) is not 0 and var unknown)
+        {
+            throw new QmpException($"Unsupported qcow2 feature(s): {Qcow2FeatureNames.Describe(unknown, first.Find(Qcow2HeaderExtension.FeatureNames))}");
         }
 
         if ((header.Incompatible & Qcow2IncompatibleFeatures.ExtendedL2) != 0 && header.ClusterBits < L2Layout.LeastExtendedClusterBits)
@@ -181,11 +181,24 @@ internal sealed record Qcow2OpenImage(
             throw new QmpException("Reference count entry width too large; may not exceed 64 bits");
         }
 
-        if (header.EncryptionMethod != 0)
+        RefuseEncryption(first);
+    }
+
+    private static void RefuseEncryption(Qcow2HeaderCluster first)
+    {
+        const uint Aes = 1;
+        switch (first.Header.EncryptionMethod)
         {
-            throw new QmpException(header.EncryptionMethod > LuksEncryption
-                ? $"Unsupported encryption method {header.EncryptionMethod}"
-                : "Unsupported qcow2 feature(s): encryption");
+            case 0:
+                return;
+            case LuksEncryption when first.Find(Qcow2HeaderExtension.Crypto) is null:
+                throw new QmpException($"Missing CRYPTO header for crypt method {LuksEncryption}");
+            case LuksEncryption:
+                throw new QmpException("Unsupported qcow2 feature(s): LUKS encryption");
+            case Aes:
+                throw new QmpException("Unsupported qcow2 feature(s): AES encryption");
+            case var method:
+                throw new QmpException($"Unsupported encryption method {(int)method}");
         }
     }
 
@@ -198,6 +211,7 @@ internal sealed record Qcow2OpenImage(
         CheckTable(
             "Snapshot table", header.SnapshotsOffset, header.SnapshotCount, Qcow2Snapshot.FixedBytes, (long)Qcow2Format.MaximumSnapshots * Qcow2Snapshot.FixedBytes, header);
         CheckTable("Active L1 table", header.L1Offset, header.L1Entries, sizeof(ulong), Qcow2Format.MaximumL1Bytes, header);
+        Check(header.SizeBytes >> 63 == 0 || header.SizeBytes + (1UL << L2Layout.For(header).TableShift) > header.SizeBytes, "Could not refresh total sector count: File too large");
         ulong neededEntries = L2Layout.For(header).TablesFor(header.SizeBytes);
         Check(neededEntries <= int.MaxValue / sizeof(ulong), "Image is too big");
         Check(header.L1Entries >= neededEntries, "L1 table is too small");

@@ -88,7 +88,7 @@ internal sealed partial class Refcounts
             ulong count = block is null ? 0 : _width.Read(block.Bytes, index);
             if (count == 0)
             {
-                throw await _corruption.ReportAsync(cluster << _clusterBits, ClusterBytes, $"Refcount of used cluster {cluster << _clusterBits:#x} is zero")
+                throw await _corruption.ReportAsync(cluster << _clusterBits, ClusterBytes, $"Refcount of used cluster {Qcow2Format.Hex(cluster << _clusterBits)} is zero")
                     .ConfigureAwait(false);
             }
 
@@ -245,7 +245,7 @@ internal sealed partial class Refcounts
     {
         if (!IsBlockPlace(offset))
         {
-            throw await _corruption.ReportAsync(offset, null, $"Refblock offset {offset:#x} invalid (reftable index: {blockIndex:#x})").ConfigureAwait(false);
+            throw await _corruption.ReportRefcountBlockAsync(offset, ClusterBytes, blockIndex).ConfigureAwait(false);
         }
 
         await MakeRoomAsync().ConfigureAwait(false);

@@ -86,13 +86,13 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
         string name = $"ERROR snapshot {snapshot.Id} ({snapshot.Name})";
         if ((snapshot.L1Offset & ((ulong)ClusterBytes - 1)) != 0)
         {
-            findings.AddCorruption($"{name} l1_offset={snapshot.L1Offset:#x}: L1 table is not cluster aligned; snapshot table entry corrupted");
+            findings.AddCorruption($"{name} l1_offset={Qcow2Format.Hex((long)snapshot.L1Offset)}: L1 table is not cluster aligned; snapshot table entry corrupted");
             return;
         }
 
         if (snapshot.L1Entries > Qcow2Format.MaximumL1Bytes / sizeof(ulong))
         {
-            findings.AddCorruption($"{name} l1_size={snapshot.L1Entries:#x}: L1 table is too large; snapshot table entry corrupted");
+            findings.AddCorruption($"{name} l1_size={Qcow2Format.Hex(snapshot.L1Entries)}: L1 table is too large; snapshot table entry corrupted");
             return;
         }
 

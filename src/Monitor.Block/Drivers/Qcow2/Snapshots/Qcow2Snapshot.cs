@@ -30,9 +30,9 @@ internal sealed record Qcow2Snapshot
     /// <summary>The name as stored; others may have put in what is no UTF-8.</summary>
     public required byte[] NameBytes { get; init; }
 
-    public string Id => Encoding.UTF8.GetString(IdBytes);
+    public string Id => Qcow2Format.Text(IdBytes);
 
-    public string Name => Encoding.UTF8.GetString(NameBytes);
+    public string Name => Qcow2Format.Text(NameBytes);
 
     /// <summary>Whole seconds since 1970.</summary>
     public required uint DateSeconds { get; init; }

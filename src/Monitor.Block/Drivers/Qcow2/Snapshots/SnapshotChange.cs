@@ -125,7 +125,7 @@ internal sealed class SnapshotChange
 
             if (!IsTablePlace(place) || !seen.Add(place))
             {
-                throw await _image.Corruption.ReportAsync(place, null, $"Refblock offset {place:#x} invalid (reftable index: {i:#x})").ConfigureAwait(false);
+                throw await _image.Corruption.ReportRefcountBlockAsync(place, ClusterBytes, i).ConfigureAwait(false);
             }
 
             await _image.File.ReadAsync(place, block, BlkdebugEvent.RefblockLoad).ConfigureAwait(false);
@@ -158,7 +158,7 @@ internal sealed class SnapshotChange
 
             if (!IsTablePlace(place) || !seen.Add(place))
             {
-                throw await _image.Corruption.ReportAsync(place, null, $"L2 table offset {place:#x} invalid (L1 index: {i:#x})").ConfigureAwait(false);
+                throw await _image.Corruption.ReportL2TableAsync(place, ClusterBytes, i).ConfigureAwait(false);
             }
 
             await ChangeAsync(place, ClusterBytes, change).ConfigureAwait(false);
@@ -175,7 +175,7 @@ internal sealed class SnapshotChange
             switch (entry.Kind)
             {
                 case L2EntryKind.Normal or L2EntryKind.ZeroAllocated when (entry.HostOffset & (ClusterBytes - 1)) != 0:
-                    throw await _image.Corruption.ReportAsync(entry.HostOffset, ClusterBytes, _image.Map.FindDamage(entry, forWrite: false)!).ConfigureAwait(false);
+                    throw await _image.Corruption.ReportAsync(null, null, $"Cluster allocation offset {Qcow2Format.Hex(entry.HostOffset)} unaligned").ConfigureAwait(false);
                 case L2EntryKind.Normal or L2EntryKind.ZeroAllocated:
                     await ChangeAsync(entry.HostOffset, ClusterBytes, change).ConfigureAwait(false);
                     break;
@@ -210,7 +210,7 @@ internal sealed class SnapshotChange
             throw new BlockIoException(Errno.EINVAL);
         }
 
-        throw await _image.Corruption.ReportAsync(cluster << _clusterBits, ClusterBytes, $"Refcount of used cluster {cluster << _clusterBits:#x} is zero")
+        throw await _image.Corruption.ReportAsync(cluster << _clusterBits, ClusterBytes, $"Refcount of used cluster {Qcow2Format.Hex(cluster << _clusterBits)} is zero")
             .ConfigureAwait(false);
     }
 
