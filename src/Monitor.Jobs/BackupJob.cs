@@ -194,7 +194,8 @@ public sealed class BackupJob : BlockJob
             _filter.Bitmaps.MergeContent(_toCopy, _bitmap!.CopyContent());
         }
 
-        _copy = new BlockCopy(SourceDoor.Root!, TargetDoor.Root!, _toCopy, Progress.Advance, _options.Perf?.MaxChunk ?? 0)
+        bool usesCopyRange = _options is { Perf.UseCopyRange: true, Compress: false };
+        _copy = new BlockCopy(SourceDoor.Root!, TargetDoor.Root!, _toCopy, Progress.Advance, _options.Perf?.MaxChunk ?? 0, usesCopyRange)
         {
             DiscardsSource = _options.DiscardSource,
             SkipZeroes = _options.TargetIsZero,

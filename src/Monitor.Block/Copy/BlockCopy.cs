@@ -25,6 +25,9 @@ public sealed class BlockCopy
     /// <summary>Most bytes in one buffer: larger single writes to a new file were three times slower (measured).</summary>
     private const int MaximumChunk = 256 << 10;
 
+    /// <summary>Most bytes that the kernel is asked to copy at once: from here on it is as fast as <c>cp</c> (measured).</summary>
+    private const int MaximumRange = 1 << 20;
+
     /// <summary>How far to look for the end of a zero run, which is then one chunk; a guest's write may have to wait for it.</summary>
     private const long LookAhead = 64 << 20;
 
@@ -36,7 +39,9 @@ public sealed class BlockCopy
     private readonly Action<long>? _copied;
     private readonly long _sizeBytes;
     private readonly int _unit;
+    private readonly int _piece;
     private readonly int _chunk;
+    private volatile bool _usesCopyRange;
     private long _cursor;
     private long _zeroFrom;
     private long _zeroTo;
@@ -47,7 +52,9 @@ public sealed class BlockCopy
     /// <param name="dirty">What is to be copied; its granularity is the unit of copying.</param>
     /// <param name="copied">Told of bytes copied.</param>
     /// <param name="maximumChunkBytes">Most bytes copied at once; 0 leaves it to us.</param>
-    public BlockCopy(BlockChild source, BlockChild target, DirtyBitmap dirty, Action<long>? copied = null, long maximumChunkBytes = 0)
+    /// <param name="usesCopyRange">The kernel is asked to copy between files, until it once does not. Not with flags of data writes.</param>
+    public BlockCopy(
+        BlockChild source, BlockChild target, DirtyBitmap dirty, Action<long>? copied = null, long maximumChunkBytes = 0, bool usesCopyRange = false)
     {
         _source = source;
         _target = target;
@@ -56,8 +63,9 @@ public sealed class BlockCopy
         _copied = copied;
         _sizeBytes = source.Node.SizeBytes;
         _unit = (int)dirty.Granularity;
-        long limit = maximumChunkBytes > 0 ? Math.Min(maximumChunkBytes, MaximumChunk) : MaximumChunk;
-        _chunk = (int)Math.Max(_unit, limit / _unit * _unit);
+        _usesCopyRange = usesCopyRange;
+        _piece = WholeUnits(maximumChunkBytes, MaximumChunk);
+        _chunk = usesCopyRange ? WholeUnits(maximumChunkBytes, MaximumRange) : _piece;
     }
 
     /// <summary>Bytes of the source, and of the target.</summary>
@@ -198,6 +206,9 @@ public sealed class BlockCopy
         }
     }
 
+    private int WholeUnits(long wantedBytes, int limit) =>
+        (int)Math.Max(_unit, (wantedBytes > 0 ? Math.Min(wantedBytes, limit) : limit) / _unit * _unit);
+
     private static long AlignUp(long value, int unit) => (value + unit - 1) & -(long)unit;
 
     private RangeClaim? TryTakeWithin(long start, long end, out Task? busy)
@@ -323,9 +334,13 @@ public sealed class BlockCopy
                 }
                 else
                 {
-                    run = Math.Min(Math.Min(AlignUp(offset + Math.Max(1, status.Length), _unit), end) - offset, _chunk);
-                    buffer ??= IoBufferPool.Rent(_chunk);
-                    outcome = await MoveAsync(offset, buffer.Memory[..(int)run]).ConfigureAwait(false);
+                    run = Math.Min(AlignUp(offset + Math.Max(1, status.Length), _unit), end) - offset;
+                    if (!await TryCopyRangeAsync(offset, run).ConfigureAwait(false))
+                    {
+                        run = Math.Min(run, _piece);
+                        buffer ??= IoBufferPool.Rent(_piece);
+                        outcome = await MoveAsync(offset, buffer.Memory[..(int)run]).ConfigureAwait(false);
+                    }
                 }
 
                 offset += run;
@@ -336,6 +351,26 @@ public sealed class BlockCopy
         finally
         {
             buffer?.Return();
+        }
+    }
+
+    /// <summary>Has the kernel copy, if both sides are files below. What goes wrong there is left to a read and a write, which say which side it was.</summary>
+    private async ValueTask<bool> TryCopyRangeAsync(long offset, long length)
+    {
+        if (!_usesCopyRange || offset + length > _target.Node.SizeBytes || _source.Node.FindFile(offset, length) is not { } range)
+        {
+            return false;
+        }
+
+        try
+        {
+            _usesCopyRange = await _target.Node.CopyFromAsync(offset, range).ConfigureAwait(false);
+            return _usesCopyRange;
+        }
+        catch (BlockIoException)
+        {
+            _usesCopyRange = false;
+            return false;
         }
     }
 

@@ -217,6 +217,33 @@ public abstract class BlockNode : IBlockParent
         return Marked(write, offset, buffer.Length, flags);
     }
 
+    /// <summary>Which bytes of a file of the host a range is, as it stands; <see langword="null"/> if it is not so simple.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="length">Bytes.</param>
+    public virtual FileRange? FindFile(long offset, long length) => null;
+
+    /// <summary>Takes bytes out of a file of the host without bringing them here. Counts as a write, whatever comes of it.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="source">What is copied.</param>
+    /// <returns>Whether it was done. If not, part of it may be, and a write must do it, or tell what is wrong.</returns>
+    public async ValueTask<bool> CopyFromAsync(long offset, FileRange source)
+    {
+        if (Settings.DetectZeroes != DetectZeroesMode.Off)
+        {
+            return false;
+        }
+
+        NoteWrite(offset + source.Length);
+        try
+        {
+            return await DoCopyFromAsync(offset, source).ConfigureAwait(false);
+        }
+        finally
+        {
+            Mark(offset, source.Length, BlockWriteFlags.None);
+        }
+    }
+
     /// <summary>Makes a range read as zeroes.</summary>
     /// <param name="offset">Guest position in bytes.</param>
     /// <param name="length">Bytes.</param>
@@ -476,6 +503,9 @@ public abstract class BlockNode : IBlockParent
 
     /// <summary>Writes; see <see cref="WriteAsync"/>. May throw or return a faulted task.</summary>
     protected abstract ValueTask DoWriteAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags);
+
+    /// <summary>Copies from a file; see <see cref="CopyFromAsync"/>. The range lies within the size.</summary>
+    protected virtual ValueTask<bool> DoCopyFromAsync(long offset, FileRange source) => new(false);
 
     /// <summary>Zeroes; see <see cref="WriteZeroesAsync"/>.</summary>
     protected abstract ValueTask DoWriteZeroesAsync(long offset, long length, BlockWriteFlags flags);

@@ -59,6 +59,9 @@ internal static unsafe partial class Libc
     [LibraryImport(C, EntryPoint = "pwrite", SetLastError = true)]
     public static partial nint Pwrite(int fd, byte* buffer, nuint length, long offset);
 
+    [LibraryImport(C, EntryPoint = "copy_file_range", SetLastError = true)]
+    public static partial nint CopyFileRange(int source, long* sourceOffset, int target, long* targetOffset, nuint length, uint flags);
+
     [LibraryImport(C, EntryPoint = "fdatasync", SetLastError = true)]
     public static partial int Fdatasync(int fd);
 

@@ -153,6 +153,22 @@ public sealed unsafe class PosixFile
         }
     }
 
+    /// <summary>Has the kernel copy bytes of another file into this one (<c>copy_file_range</c>); it may let both share them.</summary>
+    /// <returns>Whether all was copied; if not, the kernel cannot between these files, the medium failed, or the source ends before.</returns>
+    public bool TryCopyFrom(PosixFile source, long sourceOffset, long offset, long length)
+    {
+        for (long end = offset + length; offset < end;)
+        {
+            nint copied = Libc.CopyFileRange(source._fd, &sourceOffset, _fd, &offset, (nuint)(end - offset), 0);
+            if (copied == 0 || (copied < 0 && !Interrupted()))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
     /// <summary>Waits until the file's data is durable (fdatasync).</summary>
     /// <exception cref="BlockIoException">It is not, and the kernel may have forgotten what it could not write.</exception>
     public void SyncData() => Retried(fd => Libc.Fdatasync(fd));

@@ -118,6 +118,9 @@ public sealed class FileNode : BlockNode
         _extents.DescribeAsync(offset, length, runs);
 
     /// <inheritdoc/>
+    public override FileRange? FindFile(long offset, long length) => _direct is null ? new FileRange(this, offset, length) : null;
+
+    /// <inheritdoc/>
     public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
         mode == PreallocMode.Falloc ? new(BlockThreads.RunAsync(() => Reserve(offset, length))) : base.PreallocateAsync(offset, length, mode);
 
@@ -227,6 +230,10 @@ public sealed class FileNode : BlockNode
     }
 
     /// <inheritdoc/>
+    protected override ValueTask<bool> DoCopyFromAsync(long offset, FileRange source) =>
+        new(_direct is null ? BlockThreads.RunAsync(() => CopyFrom(offset, source)) : Task.FromResult(false));
+
+    /// <inheritdoc/>
     protected override ValueTask DoWriteZeroesAsync(long offset, long length, BlockWriteFlags flags) =>
         new(BlockThreads.RunAsync(() => WriteZeroes(offset, length, flags)));
 
@@ -301,6 +308,18 @@ public sealed class FileNode : BlockNode
         GrowSize(offset + buffer.Length);
         SyncIf(flags);
     }));
+
+    private bool CopyFrom(long offset, FileRange source)
+    {
+        try
+        {
+            return _file.TryCopyFrom(source.File._file, source.Offset, offset, source.Length);
+        }
+        finally
+        {
+            NoteChange();
+        }
+    }
 
     private void Discard(long offset, long length)
     {

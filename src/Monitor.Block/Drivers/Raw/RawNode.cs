@@ -83,6 +83,9 @@ public sealed class RawNode : BlockNode
     }
 
     /// <inheritdoc/>
+    public override FileRange? FindFile(long offset, long length) => EndsOutside(offset, length) ? null : Below.FindFile(offset + Offset, length);
+
+    /// <inheritdoc/>
     public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
         Below.PreallocateAsync(offset + Offset, length, mode);
 
@@ -108,6 +111,13 @@ public sealed class RawNode : BlockNode
         return offset + buffer.Length <= SizeBytes
             ? below.WriteAsync(offset + Offset, buffer, flags)
             : WriteAndGrowAsync(offset, buffer, flags);
+    }
+
+    /// <inheritdoc/>
+    protected override ValueTask<bool> DoCopyFromAsync(long offset, FileRange source)
+    {
+        CheckWrite(offset, source.Length);
+        return Below.CopyFromAsync(offset + Offset, source);
     }
 
     /// <inheritdoc/>
