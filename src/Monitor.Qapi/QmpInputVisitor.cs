@@ -93,15 +93,7 @@ public sealed class QmpInputVisitor
 
     /// <summary>Says what kind of value is there, for a reader that accepts several.</summary>
     /// <exception cref="QmpException">It is missing.</exception>
-    public QmpValueKind PeekKind(string? name) => _tape.KindOf(Locate(name)) switch
-    {
-        JsonTokenKind.Null => QmpValueKind.Null,
-        JsonTokenKind.True or JsonTokenKind.False => QmpValueKind.Bool,
-        JsonTokenKind.String => QmpValueKind.String,
-        JsonTokenKind.List => QmpValueKind.List,
-        JsonTokenKind.Dict => QmpValueKind.Dict,
-        _ => QmpValueKind.Number,
-    };
+    public QmpValueKind PeekKind(string? name) => QmpValue.KindOf(_tape.KindOf(Locate(name)));
 
     /// <summary>Reads a string.</summary>
     /// <exception cref="QmpException">It is missing or not a string.</exception>

@@ -16,15 +16,7 @@ public sealed class QmpValue
     }
 
     /// <summary>What kind of value it is.</summary>
-    public QmpValueKind Kind => TokenKind switch
-    {
-        JsonTokenKind.Null => QmpValueKind.Null,
-        JsonTokenKind.True or JsonTokenKind.False => QmpValueKind.Bool,
-        JsonTokenKind.String => QmpValueKind.String,
-        JsonTokenKind.List => QmpValueKind.List,
-        JsonTokenKind.Dict => QmpValueKind.Dict,
-        _ => QmpValueKind.Number,
-    };
+    public QmpValueKind Kind => KindOf(TokenKind);
 
     /// <summary>A string's text, a number as it was written, <c>true</c> or <c>false</c>; otherwise empty.</summary>
     public string Text { get; }
@@ -85,6 +77,17 @@ public sealed class QmpValue
                 break;
         }
     }
+
+    /// <summary>The kind that a token is of.</summary>
+    internal static QmpValueKind KindOf(JsonTokenKind token) => token switch
+    {
+        JsonTokenKind.Null => QmpValueKind.Null,
+        JsonTokenKind.True or JsonTokenKind.False => QmpValueKind.Bool,
+        JsonTokenKind.String => QmpValueKind.String,
+        JsonTokenKind.List => QmpValueKind.List,
+        JsonTokenKind.Dict => QmpValueKind.Dict,
+        _ => QmpValueKind.Number,
+    };
 
     /// <summary>Copies the value at <paramref name="token"/> off a tape.</summary>
     internal static QmpValue FromTape(JsonTape tape, int token)

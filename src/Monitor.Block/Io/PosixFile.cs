@@ -41,7 +41,7 @@ public sealed unsafe class PosixFile
             | ((mode & FileOpenMode.Create) != 0 ? Libc.O_CREAT : 0);
         if (DescriptorSets.IsName(path))
         {
-            return new(DescriptorSets.Open(path, flags, isTracked: true), path);
+            return new(DescriptorSets.Open(path, flags), path);
         }
 
         int fd;

@@ -125,11 +125,11 @@ public static class DescriptorSets
     /// <summary>Opens a file name that stands for a set.</summary>
     /// <param name="path">See <see cref="IsName"/>.</param>
     /// <param name="flags">Of open(2); O_CLOEXEC is implied.</param>
-    /// <param name="isTracked">Whether the set stays while the descriptor is open; its owner then calls <see cref="Release"/> before he closes it.</param>
+    /// <returns>A descriptor; the set stays until its owner, about to close it, calls <see cref="Release(int)"/>.</returns>
     /// <exception cref="QmpException">The set has no descriptor of that access mode.</exception>
-    public static int Open(string path, int flags, bool isTracked)
+    public static int Open(string path, int flags)
     {
-        int duplicate = TryOpen(path, flags, isTracked);
+        int duplicate = TryOpen(path, flags);
         if (duplicate >= 0)
         {
             return duplicate;
@@ -143,7 +143,7 @@ public static class DescriptorSets
 
     /// <summary>As <see cref="Open"/>, for who words the error himself.</summary>
     /// <returns>As open(2): -1 with the reason in <see cref="Marshal.GetLastPInvokeError"/>.</returns>
-    public static int TryOpen(string path, int flags, bool isTracked)
+    public static int TryOpen(string path, int flags)
     {
         lock (s_lock)
         {
@@ -153,7 +153,7 @@ public static class DescriptorSets
                 DescriptorSet? set = s_byNumber.Find(candidate => candidate.Id == id);
                 if (set?.Find(flags & DescriptorCalls.O_ACCMODE) is { } handle)
                 {
-                    return Duplicate(set, handle, flags, isTracked);
+                    return Duplicate(set, handle, flags);
                 }
 
                 error = set is null ? DescriptorCalls.ENOENT : DescriptorCalls.EACCES;
@@ -163,6 +163,9 @@ public static class DescriptorSets
             return -1;
         }
     }
+
+    /// <summary>Notes that a descriptor is about to be closed, whether <see cref="Open"/> gave it or not.</summary>
+    public static void Release(SafeFileHandle handle) => Release((int)handle.DangerousGetHandle());
 
     /// <summary>Notes that a descriptor which <see cref="Open"/> gave is about to be closed.</summary>
     public static void Release(int descriptor)
@@ -195,10 +198,10 @@ public static class DescriptorSets
         }
     }
 
-    private static int Duplicate(DescriptorSet set, SafeFileHandle handle, int flags, bool isTracked)
+    private static int Duplicate(DescriptorSet set, SafeFileHandle handle, int flags)
     {
         int duplicate = DescriptorCalls.Duplicate(handle, flags);
-        if (duplicate >= 0 && isTracked)
+        if (duplicate >= 0)
         {
             set.AddDuplicate(duplicate);
         }

@@ -5,7 +5,7 @@ namespace Monitor.Qmp;
 /// has opened. Disposing it closes what no session holds: sessions own their transports.</remarks>
 /// <param name="id">Its name.</param>
 /// <param name="log">Gets a copy of what is written to it, if any.</param>
-public abstract class Chardev(string id, Stream? log) : IDisposable
+public abstract class Chardev(string id, FileStream? log) : IDisposable
 {
     /// <summary>Its name.</summary>
     public string Id { get; } = id;
@@ -29,9 +29,10 @@ public abstract class Chardev(string id, Stream? log) : IDisposable
     public void Dispose()
     {
         Close();
-        if (!IsInUse)
+        if (!IsInUse && log is not null)
         {
-            log?.Dispose();
+            DescriptorSets.Release(log.SafeFileHandle);
+            log.Dispose();
         }
 
         GC.SuppressFinalize(this);

@@ -107,7 +107,7 @@ internal static class ChardevFactory
         int flags = Libc.O_WRONLY | Libc.O_CREAT | (isAppending == true ? Libc.O_APPEND : Libc.O_TRUNC);
         if (DescriptorSets.IsName(path))
         {
-            return new FileStream(new SafeFileHandle(DescriptorSets.Open(path, flags, isTracked: false), ownsHandle: true), FileAccess.Write, bufferSize: 0);
+            return new FileStream(new SafeFileHandle(DescriptorSets.Open(path, flags), ownsHandle: true), FileAccess.Write, bufferSize: 0);
         }
 
         SafeFileHandle file = TryOpen(path, flags)
@@ -120,7 +120,7 @@ internal static class ChardevFactory
 
     private static SafeFileHandle? TryOpen(string path, int flags)
     {
-        int descriptor = DescriptorSets.IsName(path) ? DescriptorSets.TryOpen(path, flags, isTracked: false) : Libc.Open(path, flags | Libc.O_CLOEXEC, NewFileMode);
+        int descriptor = DescriptorSets.IsName(path) ? DescriptorSets.TryOpen(path, flags) : Libc.Open(path, flags | Libc.O_CLOEXEC, NewFileMode);
         return descriptor < 0 ? null : new SafeFileHandle(descriptor, ownsHandle: true);
     }
 }

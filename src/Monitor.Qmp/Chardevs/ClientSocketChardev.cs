@@ -20,7 +20,7 @@ internal sealed class ClientSocketChardev : Chardev
 
     private string _fileName;
 
-    private ClientSocketChardev(string id, Stream? log, SocketAddress address, TimeSpan reconnectInterval)
+    private ClientSocketChardev(string id, FileStream? log, SocketAddress address, TimeSpan reconnectInterval)
         : base(id, log)
     {
         _address = address;
@@ -46,7 +46,7 @@ internal sealed class ClientSocketChardev : Chardev
     /// <param name="address">Where to.</param>
     /// <param name="reconnectInterval">How long to wait before the next attempt; zero for one attempt only.</param>
     /// <exception cref="QmpException">It cannot connect.</exception>
-    public static async Task<ClientSocketChardev> OpenAsync(string id, Stream? log, SocketAddress address, TimeSpan reconnectInterval)
+    public static async Task<ClientSocketChardev> OpenAsync(string id, FileStream? log, SocketAddress address, TimeSpan reconnectInterval)
     {
         var chardev = new ClientSocketChardev(id, log, address, reconnectInterval);
         if (reconnectInterval == TimeSpan.Zero)

@@ -89,7 +89,13 @@ internal sealed class DescriptorTransport(string name, SafeFileHandle? input, Sa
     /// <inheritdoc/>
     protected override void Close()
     {
-        input?.Dispose();
+        if (input is not null)
+        {
+            DescriptorSets.Release(input);
+            input.Dispose();
+        }
+
+        DescriptorSets.Release(output);
         output.Dispose();
         _wake.Dispose();
     }

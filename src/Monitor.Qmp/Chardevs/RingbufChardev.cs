@@ -17,7 +17,7 @@ public sealed class RingbufChardev : Chardev
     /// <param name="kind"><c>ringbuf</c>, or <c>memory</c>, its older name.</param>
     /// <param name="size">Bytes it keeps: a power of two, up to 1 GiB.</param>
     /// <exception cref="QmpException">The size is wrong.</exception>
-    internal RingbufChardev(string id, Stream? log, string kind, long size)
+    internal RingbufChardev(string id, FileStream? log, string kind, long size)
         : base(id, log)
     {
         if ((size & (size - 1)) != 0 || size is < 0 or > MaximumBytes)

@@ -20,7 +20,7 @@ internal sealed class ServerSocketChardev : Chardev
 
     private volatile bool _isClosed;
 
-    private ServerSocketChardev(string id, Stream? log, SocketAddress address, IReadOnlyList<Socket> sockets)
+    private ServerSocketChardev(string id, FileStream? log, SocketAddress address, IReadOnlyList<Socket> sockets)
         : base(id, log)
     {
         _sockets = sockets;
@@ -47,7 +47,7 @@ internal sealed class ServerSocketChardev : Chardev
     /// <param name="address">Where.</param>
     /// <param name="isWaiting">Whether to wait for the first client.</param>
     /// <exception cref="QmpException">It cannot listen there.</exception>
-    public static async Task<ServerSocketChardev> OpenAsync(string id, Stream? log, SocketAddress address, bool isWaiting)
+    public static async Task<ServerSocketChardev> OpenAsync(string id, FileStream? log, SocketAddress address, bool isWaiting)
     {
         var chardev = new ServerSocketChardev(id, log, address, await ListeningSockets.OpenAsync(address, isOwnerOnly: true));
         if (isWaiting)

@@ -5,7 +5,7 @@ namespace Monitor.Qmp;
 /// <param name="log">Gets a copy of what is written to it, if any.</param>
 /// <param name="kind">What it is.</param>
 /// <param name="transport">Its connection.</param>
-internal sealed class StreamChardev(string id, Stream? log, string kind, DescriptorTransport transport) : Chardev(id, log)
+internal sealed class StreamChardev(string id, FileStream? log, string kind, DescriptorTransport transport) : Chardev(id, log)
 {
     /// <inheritdoc/>
     public override string Kind => kind;

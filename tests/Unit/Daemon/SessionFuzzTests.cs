@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using NUnit.Framework;
+using Testing;
 
 namespace Unit.Daemon;
 
@@ -33,7 +34,7 @@ public sealed class SessionFuzzTests
     public void Damaged_requests_harm_neither_their_session_nor_another([Range(1, 4)] int seed)
     {
         var random = new Random(seed);
-        Run(seed, () => Damage(Encoding.UTF8.GetBytes(s_seeds[random.Next(s_seeds.Length)]), random));
+        Run(seed, () => DamagedBytes.Of(Encoding.UTF8.GetBytes(s_seeds[random.Next(s_seeds.Length)]), random));
     }
 
     [Test]
@@ -72,36 +73,6 @@ public sealed class SessionFuzzTests
 
         Assert.That(bystander.Ask("{\"execute\":\"query-status\"}"), Is.EqualTo(status));
         Assert.That(GC.GetTotalMemory(forceFullCollection: true) - before, Is.LessThan(MaximumGrowthBytes));
-    }
-
-    private static byte[] Damage(byte[] request, Random random)
-    {
-        List<byte> bytes = [.. request];
-        for (int i = random.Next(1, 8); i > 0; i--)
-        {
-            int at = random.Next(bytes.Count);
-            byte value = random.Next(4) == 0 ? (byte)random.Next(256) : (byte)"{}[]:,\"'\\ 1e-.tfnu\n"[random.Next(19)];
-            switch (random.Next(5))
-            {
-                case 0:
-                    bytes[at] = value;
-                    break;
-                case 1:
-                    bytes.Insert(at, value);
-                    break;
-                case 2 when bytes.Count > 1:
-                    bytes.RemoveAt(at);
-                    break;
-                case 3:
-                    bytes.InsertRange(at, Enumerable.Repeat(value, random.Next(1, 2000)));
-                    break;
-                default:
-                    bytes.InsertRange(at, bytes.GetRange(at, Math.Min(random.Next(1, 30), bytes.Count - at)));
-                    break;
-            }
-        }
-
-        return [.. bytes];
     }
 
     /// <summary>Members of any name and value, each with a comma behind it.</summary>
