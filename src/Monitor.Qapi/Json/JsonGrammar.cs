@@ -7,6 +7,9 @@ internal sealed class JsonGrammar
     /// <summary>How every error of the grammar begins on the wire.</summary>
     public const string Prefix = "JSON parse error, ";
 
+    /// <summary>What QEMU has room for.</summary>
+    private const int MaximumErrorLength = 1023;
+
     private readonly JsonKeySet _keys = new();
 
     private Frame[] _frames = new Frame[16];
@@ -139,7 +142,8 @@ internal sealed class JsonGrammar
             : JsonTokenKind.Null;
         if (kind == JsonTokenKind.Null && !word.SequenceEqual("null"u8))
         {
-            return $"invalid keyword '{System.Text.Encoding.ASCII.GetString(word)}'";
+            string error = $"invalid keyword '{System.Text.Encoding.ASCII.GetString(word)}'";
+            return error.Length > MaximumErrorLength ? error[..MaximumErrorLength] : error;
         }
 
         _tape.TruncateText(savedOffset);

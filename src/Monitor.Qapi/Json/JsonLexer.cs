@@ -1,3 +1,6 @@
+using System.Buffers.Binary;
+using System.Numerics;
+
 namespace Monitor.Qapi.Json;
 
 /// <summary>A lexical unit of the input.</summary>
@@ -46,7 +49,7 @@ internal enum JsonLexeme : byte
 /// number or word ends at the first byte that cannot continue it, which is left for the next unit.</para>
 /// <para>After an error it skips up to a byte where sense may begin again: a bracket, colon or comma, a control character other than
 /// tab, or 0xFE and 0xFF (QMP specification, "QGA Synchronization"). That byte is then read as usual.</para>
-/// <para>Cost: one pass, a few comparisons a byte.</para>
+/// <para>Cost: one pass; strings eight bytes at a time, the rest a few comparisons a byte.</para>
 /// </remarks>
 internal struct JsonLexer
 {
@@ -140,6 +143,18 @@ internal struct JsonLexer
         };
     }
 
+    /// <summary>How many of eight bytes, from the lowest on, are printable ASCII, no backslash and not the quote.</summary>
+    /// <remarks>A byte's top bit says that it is something else. Subtraction borrows only from above a byte that is, so the lowest is exact.</remarks>
+    private static int CountPlain(ulong bytes, byte quote)
+    {
+        const ulong Ones = 0x0101_0101_0101_0101;
+        const ulong Tops = 0x80 * Ones;
+        ulong fromQuote = bytes ^ (quote * Ones);
+        ulong fromBackslash = bytes ^ ('\\' * Ones);
+        ulong others = bytes | (bytes - (0x20 * Ones)) | ((fromQuote - Ones) & ~fromQuote) | ((fromBackslash - Ones) & ~fromBackslash);
+        return BitOperations.TrailingZeroCount(others & Tops) >> 3;
+    }
+
     private JsonLexeme Start(ReadOnlySpan<byte> chunk, ref int position)
     {
         TokenStart = position;
@@ -210,6 +225,16 @@ internal struct JsonLexer
         int at = position;
         while (at < chunk.Length)
         {
+            if (!_isEscaped && chunk.Length - at >= sizeof(ulong))
+            {
+                int plain = CountPlain(BinaryPrimitives.ReadUInt64LittleEndian(chunk[at..]), quote);
+                at += plain;
+                if (plain == sizeof(ulong))
+                {
+                    continue;
+                }
+            }
+
             byte next = chunk[at++];
             if (next < 0x20 || next >= 0xFE)
             {

@@ -100,7 +100,11 @@ public sealed class JsonTape
     internal int AddToken(JsonTokenKind kind, int offset, int length)
     {
         int index = Count++;
-        EnsureBlock(index);
+        if (index >= _blocks[0].Length)
+        {
+            EnsureBlock(index);
+        }
+
         At(index) = new JsonToken { Kind = kind, Offset = offset, Length = length, End = index + 1 };
         return index;
     }

@@ -132,6 +132,12 @@ public sealed class JsonWriter
         {
             room[0] = (byte)('0' + value);
         }
+        else if (value is >= 10 and < 100)
+        {
+            room[0] = (byte)('0' + (value / 10));
+            room[1] = (byte)('0' + (value % 10));
+            written = 2;
+        }
         else
         {
             value.TryFormat(room, out written, default, CultureInfo.InvariantCulture);

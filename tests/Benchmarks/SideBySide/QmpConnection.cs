@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json.Nodes;
@@ -7,6 +8,8 @@ namespace Benchmarks.SideBySide;
 /// <summary>A plain blocking QMP client that costs as little as possible itself.</summary>
 internal sealed class QmpConnection : IDisposable
 {
+    private const int BatchesUnderWay = 3;
+
     private readonly Socket _socket;
     private readonly byte[] _buffer = new byte[1 << 18];
     private readonly MemoryStream _line = new();
@@ -61,21 +64,48 @@ internal sealed class QmpConnection : IDisposable
         }
     }
 
-    /// <summary>Sends bytes that hold <paramref name="count"/> commands and skips as many lines.</summary>
-    public void Exchange(ReadOnlySpan<byte> commands, int count)
+    /// <summary>Sends a command and skips its reply.</summary>
+    public void Exchange(ReadOnlySpan<byte> command)
     {
-        if (count == 1)
+        _socket.Send(command);
+        SkipLines(1);
+    }
+
+    /// <summary>Keeps commands coming while it skips their replies: another batch is on its way whenever one is being answered.</summary>
+    /// <param name="batch">The commands of a batch.</param>
+    /// <param name="count">How many those are.</param>
+    /// <param name="burst">When to begin no more batches; there is one at least.</param>
+    /// <returns>How many commands were answered.</returns>
+    public long Pipeline(byte[] batch, int count, TimeSpan burst)
+    {
+        using var free = new SemaphoreSlim(BatchesUnderWay);
+        using var underWay = new SemaphoreSlim(0);
+        int sent = 0;
+        var sender = new Thread(() =>
         {
-            _socket.Send(commands);
-            SkipLines(1);
-            return;
+            var clock = Stopwatch.StartNew();
+            do
+            {
+                free.Wait();
+                sent++;
+                underWay.Release();
+                _socket.Send(batch);
+            }
+            while (clock.Elapsed < burst);
+
+            underWay.Release();
+        });
+        sender.Start();
+        int answered = 0;
+        for (underWay.Wait(); answered < Volatile.Read(ref sent); underWay.Wait())
+        {
+            SkipLines(count);
+            answered++;
+            free.Release();
         }
 
-        byte[] copy = commands.ToArray();
-        var sender = new Thread(() => _socket.Send(copy));
-        sender.Start();
-        SkipLines(count);
         sender.Join();
+        return (long)answered * count;
     }
 
     public void Dispose() => _socket.Dispose();

@@ -41,14 +41,20 @@ internal sealed class QmpScenario : IScenario
     private static void Measure(Daemon daemon, TimeSpan burst, string command, int batch, string name, Record record)
     {
         byte[] commands = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(command, batch)));
-        daemon.Qmp.Exchange(commands, batch);
+        daemon.Qmp.Pipeline(commands, batch, TimeSpan.Zero);
         double cpu = daemon.CpuSeconds();
         var clock = Stopwatch.StartNew();
         long done = 0;
-        while (clock.Elapsed < burst)
+        if (batch > 1)
         {
-            daemon.Qmp.Exchange(commands, batch);
-            done += batch;
+            done = daemon.Qmp.Pipeline(commands, batch, burst);
+        }
+        else
+        {
+            for (; clock.Elapsed < burst; done++)
+            {
+                daemon.Qmp.Exchange(commands);
+            }
         }
 
         record(name, "/s", Better.More, done / clock.Elapsed.TotalSeconds);
