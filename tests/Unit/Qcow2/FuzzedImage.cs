@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using Monitor.Block;
-using Monitor.Block.Bitmaps;
 using Monitor.Block.Drivers.Qcow2;
+using Monitor.Qapi;
 
 namespace Unit.Qcow2;
 
@@ -9,7 +9,7 @@ namespace Unit.Qcow2;
 internal sealed class FuzzedImage
 {
     private const ulong OffsetMask = 0x00FF_FFFF_FFFF_FE00;
-    private const int ClusterBytes = 1024;
+    private const int MostNotedBytes = 1024;
 
     private static readonly ulong[] s_values =
     [
@@ -18,44 +18,71 @@ internal sealed class FuzzedImage
     ];
 
     private readonly byte[] _image;
+    private readonly int _clusterBytes;
     private readonly List<(int Offset, int Length)> _structures = [];
 
-    private FuzzedImage(byte[] image)
+    private FuzzedImage(byte[] image, StorageContent? data)
     {
-        _image = image;
+        (_image, Data) = (image, data);
+        _clusterBytes = 1 << (int)U32(20);
         Note(0, 512);
         int refcountTable = (int)U64(48);
         Note(refcountTable, 64);
         NoteTargets(refcountTable, 8);
         NoteTables((int)U64(40), (int)U32(36));
-        int snapshots = (int)U64(64);
-        Note(snapshots, 200);
-        NoteTables((int)U64(snapshots), (int)U32(snapshots + 8));
+        if ((int)U64(64) is not 0 and int snapshots)
+        {
+            Note(snapshots, 200);
+            NoteTables((int)U64(snapshots), (int)U32(snapshots + 8));
+        }
+
         NoteBitmaps();
     }
 
     /// <summary>Bytes of the undamaged image.</summary>
     public ReadOnlySpan<byte> Bytes => _image;
 
-    /// <summary>Makes the undamaged image.</summary>
-    public static async Task<FuzzedImage> MakeAsync()
+    /// <summary>The content of its data file, if it has one.</summary>
+    public StorageContent? Data { get; }
+
+    /// <summary>Makes the undamaged image: of small clusters, with subclusters, or with its data in another file.</summary>
+    public static async Task<FuzzedImage> MakeAsync(FuzzedImageKind kind)
     {
-        var storage = new StorageNode(await TestImage.CreateAsync(300 * 1024, ClusterBytes));
-        Qcow2Node node = await TestImage.OpenAsync(storage);
+        StorageNode? dataFile = kind == FuzzedImageKind.DataFile ? new StorageNode() : null;
+        int clusterBytes = kind == FuzzedImageKind.Extended ? 16384 : 1024;
+        var storage = new StorageNode(await TestImage.CreateAsync(
+            new BlockdevCreateOptionsQcow2
+            {
+                File = null!,
+                Size = 300 * 1024,
+                ClusterSize = (ulong)clusterBytes,
+                ExtendedL2 = kind == FuzzedImageKind.Extended,
+                CompressionType = kind == FuzzedImageKind.Extended ? Qcow2CompressionType.Zstd : null,
+            },
+            dataFile));
+        Qcow2Node node = await TestImage.OpenAsync(storage, dataFile: dataFile);
         byte[] data = new byte[50_000];
         new Random(1).NextBytes(data);
         await node.WriteAsync(5000, data);
-        await node.CreateSnapshotAsync("first", DateTimeOffset.UnixEpoch);
+        if (dataFile is null)
+        {
+            await node.CreateSnapshotAsync("first", DateTimeOffset.UnixEpoch);
+        }
+
         await node.WriteAsync(200_000, data);
         await node.WriteZeroesAsync(20_000, 10_000);
         data.AsSpan().Fill(7);
-        await node.WriteAsync(100 * 1024, data.AsMemory(0, 20 * ClusterBytes), BlockWriteFlags.Compressed);
-        await node.CreateSnapshotAsync("second", DateTimeOffset.UnixEpoch);
-        DirtyBitmap bitmap = node.Bitmaps.Add("dirty", 512, persistent: true);
+        if (dataFile is null)
+        {
+            await node.WriteAsync(112 * 1024, data.AsMemory(0, 32 * 1024), BlockWriteFlags.Compressed);
+            await node.CreateSnapshotAsync("second", DateTimeOffset.UnixEpoch);
+        }
+
+        node.Bitmaps.Add("dirty", 512, persistent: true);
         await node.WriteAsync(0, data.AsMemory(0, 3000));
         node.Bitmaps.Add("other", 1024, persistent: true, disabled: true);
         await node.CloseAsync();
-        return new FuzzedImage(storage.Bytes);
+        return new FuzzedImage(storage.Bytes, dataFile?.Content);
     }
 
     /// <summary>A copy with a few changes, most of them numbers that bad code would stumble over.</summary>
@@ -74,7 +101,7 @@ internal sealed class FuzzedImage
         return random.Next(20) == 0 ? damaged[..random.Next(damaged.Length)] : damaged;
     }
 
-    private static void Change(Span<byte> field, Random random)
+    private void Change(Span<byte> field, Random random)
     {
         if (random.Next(4) == 0)
         {
@@ -82,7 +109,7 @@ internal sealed class FuzzedImage
             return;
         }
 
-        ulong value = random.Next(3) == 0 ? (ulong)random.Next(400) * ClusterBytes : s_values[random.Next(s_values.Length)];
+        ulong value = random.Next(3) == 0 ? (ulong)random.Next(400) * (ulong)_clusterBytes : s_values[random.Next(s_values.Length)];
         value |= random.Next(4) == 0 ? 1UL << 63 : 0;
         Span<byte> bytes = stackalloc byte[8];
         BinaryPrimitives.WriteUInt64BigEndian(bytes, value);
@@ -102,7 +129,7 @@ internal sealed class FuzzedImage
             int target = (int)(U64(table + (i * 8)) & OffsetMask);
             if (target != 0)
             {
-                Note(target, ClusterBytes);
+                Note(target, Math.Min(_clusterBytes, MostNotedBytes));
             }
         }
     }
