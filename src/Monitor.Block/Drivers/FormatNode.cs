@@ -282,6 +282,7 @@ public abstract class FormatNode : BlockNode
             case BlockMappingKind.Backing when Backing is { } backing:
                 long below = Math.Clamp(backing.Node.SizeBytes - offset, 0, buffer.Length);
                 buffer.Span[(int)below..].Clear();
+                FindChild(BlockChildRole.Primary)?.Node.DebugEvent(BlkdebugEvent.ReadBackingAio);
                 return below > 0 ? backing.Node.ReadAsync(offset, buffer[..(int)below]) : default;
             default:
                 buffer.Span.Clear();

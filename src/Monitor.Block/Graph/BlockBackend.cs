@@ -21,9 +21,14 @@ public sealed partial class BlockBackend : IBlockParent
     private TaskCompletionSource? _opened;
     private TaskCompletionSource? _empty;
 
+    private static long s_made;
+
     /// <summary>Makes a backend without a node; <see cref="BlockGraph.AttachRoot"/> gives it one.</summary>
     /// <param name="description">How error texts name it: <c>an unnamed block device</c>, <c>block device 'd'</c>.</param>
     public BlockBackend(string description = "an unnamed block device") => Description = description;
+
+    /// <summary>Grows with every backend that is made.</summary>
+    public long Number { get; } = Interlocked.Increment(ref s_made);
 
     /// <inheritdoc/>
     public string Description { get; set; }

@@ -156,19 +156,22 @@ public sealed class BlockOpener
             return;
         }
 
+        BlockNode? backing;
         try
         {
             BlockdevOptions? definition = given is null ? await NamedByImageAsync(node) : given.Definition;
-            BlockNode? backing = definition is null ? null : await OpenNodeAsync(definition, BlockNodeInheritance.Backing(node.Settings));
-            await AttachAsync(node, backing, given?.Reference, "backing", BlockChildRole.CopyOnWrite);
-            if (given is null)
-            {
-                node.ImpliedBackingName = node.Backing!.Node.FileName;
-            }
+            backing = definition is null ? null : await OpenNodeAsync(definition, BlockNodeInheritance.Backing(node.Settings));
+            _ = backing ?? Lookup(given!.Reference!);
         }
         catch (QmpException e)
         {
             throw new QmpException(e.ErrorClass, $"Could not open backing file: {e.Message}");
+        }
+
+        await AttachAsync(node, backing, given?.Reference, "backing", BlockChildRole.CopyOnWrite);
+        if (given is null)
+        {
+            node.ImpliedBackingName = node.Backing!.Node.FileName;
         }
     }
 

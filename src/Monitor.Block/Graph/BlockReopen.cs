@@ -55,8 +55,16 @@ public sealed class BlockReopen
     /// <param name="given">Its options, if the client gave them.</param>
     private void Queue(NodeReopen reopen, BlockdevOptions? given)
     {
-        _nodes.RemoveAll(planned => planned.Node == reopen.Node);
-        _nodes.Add(reopen);
+        int place = _nodes.FindIndex(planned => planned.Node == reopen.Node);
+        if (place < 0)
+        {
+            _nodes.Add(reopen);
+        }
+        else
+        {
+            _nodes[place] = reopen;
+        }
+
         foreach (BlockChild edge in reopen.Node.Children)
         {
             BlockNode child = edge.Node;
@@ -109,15 +117,24 @@ public sealed class BlockReopen
         CheckSupported(driver, node);
         if (isGiven)
         {
-            CheckForceShare(node, options);
+            CheckResetOfForceShare(node, options);
         }
 
-        if (options == before)
+        if (options != before)
         {
-            return;
+            driver.CheckReopen(before, options);
+            PlanChildren(reopen, driver, options);
         }
 
-        driver.CheckReopen(before, options);
+        if (isGiven && options.ForceShare is not null)
+        {
+            throw new QmpException("Cannot change the option 'force-share'");
+        }
+    }
+
+    private void PlanChildren(NodeReopen reopen, IBlockDriver driver, BlockdevOptions options)
+    {
+        BlockNode node = reopen.Node;
         if (node.SupportsBacking)
         {
             PlanBacking(reopen, driver.Backing(options));
@@ -129,15 +146,10 @@ public sealed class BlockReopen
         }
     }
 
-    /// <summary>An option that says anything of force-share stays with the node and what was opened in its definition, and forbids to give them options anew.</summary>
-    private static void CheckForceShare(BlockNode node, BlockdevOptions options)
+    /// <summary>Options that say anything of force-share stay with the node and what was opened in its definition: then they cannot be given anew.</summary>
+    private static void CheckResetOfForceShare(BlockNode node, BlockdevOptions options)
     {
-        if (options.ForceShare is not null)
-        {
-            throw new QmpException("Cannot change the option 'force-share'");
-        }
-
-        for (BlockNode? above = node; above is not null; above = above.InheritsFrom)
+        for (BlockNode? above = options.ForceShare is null ? node : null; above is not null; above = above.InheritsFrom)
         {
             if (above.Definition?.ForceShare is not null)
             {
@@ -151,7 +163,7 @@ public sealed class BlockReopen
         BlockChild? edge = reopen.Node.Backing;
         if (given is null)
         {
-            if (reopen.Node.BackingFromImage is not null)
+            if (edge is not null || reopen.Node.BackingFromImage is not null)
             {
                 throw new QmpException($"backing is missing for '{reopen.Node.NodeName}'");
             }
@@ -178,6 +190,12 @@ public sealed class BlockReopen
                 throw new QmpException($"Cannot change the option '{name}.driver'");
             }
 
+            return;
+        }
+
+        if (name is not ("file" or "backing"))
+        {
+            _ = reference == edge?.Node.NodeName ? reference : throw new QmpException($"Cannot change the option '{name}'");
             return;
         }
 

@@ -27,17 +27,19 @@ internal sealed class BlockGraphDescription
     }
 
     /// <summary>Describes all nodes and their users; drives too that have no node.</summary>
+    /// <remarks>In QEMU's order: backends as they were made, jobs newest first, nodes as they were added.</remarks>
     public static XDbgBlockGraph Describe(JobManager jobs, IReadOnlyList<Drive> drives)
     {
         var description = new BlockGraphDescription();
-        foreach (Drive drive in drives)
+        List<BlockBackend> doors = Doors(jobs.Graph, drives);
+        foreach (BlockBackend door in doors.Where(door => jobs.FindOwner(door) is null))
         {
-            description.AddDrive(drive);
+            description.AddBackend(door);
         }
 
-        foreach (BlockNode node in jobs.Graph.Nodes)
+        foreach (BlockJob job in jobs.Jobs.OfType<BlockJob>().Reverse())
         {
-            description.AddUsers(node, jobs);
+            description.AddJob(job, doors.Where(door => jobs.FindOwner(door) == job));
         }
 
         foreach (BlockNode node in jobs.Graph.Nodes)
@@ -50,30 +52,32 @@ internal sealed class BlockGraphDescription
         return new XDbgBlockGraph { Nodes = description._vertices, Edges = description._edges };
     }
 
-    private void AddDrive(Drive drive)
+    private static List<BlockBackend> Doors(BlockGraph graph, IReadOnlyList<Drive> drives)
     {
-        AddVertex(drive.Backend, XDbgBlockGraphNodeType.BlockBackend, drive.Name);
-        if (drive.Backend.Root is { } root)
+        var doors = new HashSet<BlockBackend>(drives.Select(drive => drive.Backend));
+        foreach (BlockNode node in graph.Nodes)
         {
-            AddEdge(drive.Backend, root);
+            doors.UnionWith(node.Parents.Select(edge => edge.Parent).OfType<BlockBackend>());
+        }
+
+        return [.. doors.OrderBy(door => door.Number)];
+    }
+
+    private void AddBackend(BlockBackend door)
+    {
+        AddVertex(door, XDbgBlockGraphNodeType.BlockBackend, door.Policy is Drive drive ? drive.Name : "");
+        if (door.Root is { } root)
+        {
+            AddEdge(door, root);
         }
     }
 
-    private void AddUsers(BlockNode node, JobManager jobs)
+    private void AddJob(BlockJob job, IEnumerable<BlockBackend> doors)
     {
-        foreach (BlockChild edge in node.Parents)
+        AddVertex(job, XDbgBlockGraphNodeType.BlockJob, job.Id);
+        foreach (BlockBackend door in doors)
         {
-            if (edge.Parent is BlockBackend { Policy: not Drive } door)
-            {
-                BlockJob? job = jobs.FindOwner(door);
-                object user = job is null ? door : job;
-                if (!_numbers.ContainsKey(user))
-                {
-                    AddVertex(user, job is null ? XDbgBlockGraphNodeType.BlockBackend : XDbgBlockGraphNodeType.BlockJob, job?.Id ?? "");
-                }
-
-                AddEdge(user, edge);
-            }
+            AddEdge(job, door.Root!);
         }
     }
 

@@ -51,8 +51,8 @@ public sealed class RawNodeTests : LayerContract
         Assert.That(node.SizeBytes, Is.EqualTo(Offset + SizeBytes + 612));
     }
 
-    [TestCase(2_000_000, null, "Offset (2000000) cannot be greater than size of the containing file (1061433)")]
-    [TestCase(13_312, 1L << 20, "The sum of offset (13312) and size (1048576) has to be smaller or equal to the  actual size of the containing file (1061433)")]
+    [TestCase(2_000_000, null, "Offset (2000000) cannot be greater than size of the containing file (1061888)")]
+    [TestCase(13_312, (1L << 20) + 512, "The sum of offset (13312) and size (1049088) has to be smaller or equal to the  actual size of the containing file (1061888)")]
     [TestCase(0, 1000L, "Specified size is not multiple of 512")]
     public void A_window_that_does_not_fit_is_refused(long offset, long? size, string text) =>
         Assert.That(async () => await OpenAsync(offset, size), Throws.TypeOf<QmpException>().With.Message.EqualTo(text));

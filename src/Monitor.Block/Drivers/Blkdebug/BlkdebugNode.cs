@@ -157,7 +157,11 @@ public sealed class BlkdebugNode : FilterNode, IShapedMedium
     /// <inheritdoc/>
     protected override async ValueTask DoFlushAsync()
     {
-        await MeetRulesAsync(BlkdebugIOType.Flush, 0, 0).ConfigureAwait(false);
+        if (!Settings.CacheNoFlush)
+        {
+            await MeetRulesAsync(BlkdebugIOType.Flush, 0, 0).ConfigureAwait(false);
+        }
+
         await base.DoFlushAsync().ConfigureAwait(false);
     }
 

@@ -11,8 +11,7 @@ internal sealed class BlkverifyDriver : IBlockDriver
         new(BlkverifyNode.TestName, BlockChildRole.Data, options.Blkverify.Test),
     ];
 
-    public void CheckReopen(BlockdevOptions before, BlockdevOptions after) =>
-        throw new QmpException($"Block format 'blkverify' used by node '{after.NodeName}' does not support reopening files");
+    public bool SupportsReopen => false;
 
     public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph) => new BlkverifyNode(settings);
 }

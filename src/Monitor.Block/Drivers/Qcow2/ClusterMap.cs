@@ -90,7 +90,9 @@ internal sealed partial class ClusterMap
 
     /// <summary>The slice that holds a guest position's entry, read if need be; <see langword="null"/> if there is no table. Under the lock.</summary>
     /// <exception cref="BlockIoException">The medium failed, or the L1 entry is damaged.</exception>
-    public async ValueTask<MetadataBlock?> LoadAsync(long guestOffset)
+    public ValueTask<MetadataBlock?> LoadAsync(long guestOffset) => LoadAsync(guestOffset, BlkdebugEvent.L2Load);
+
+    private async ValueTask<MetadataBlock?> LoadAsync(long guestOffset, BlkdebugEvent? evt)
     {
         if (Find(guestOffset, out _) is { } found)
         {
@@ -109,7 +111,7 @@ internal sealed partial class ClusterMap
             throw await _image.Corruption.ReportL2TableAsync(table, ClusterBytes, index).ConfigureAwait(false);
         }
 
-        return await ReadSliceAsync(guestOffset, table).ConfigureAwait(false);
+        return await ReadSliceAsync(guestOffset, table, evt).ConfigureAwait(false);
     }
 
     /// <summary>The slice that holds a guest position's entry, in a table that may be changed. Under the lock.</summary>
@@ -119,6 +121,7 @@ internal sealed partial class ClusterMap
         int index = (int)(guestOffset >> TableShift);
         ulong entry = _l1[index];
         long table = (long)(entry & Qcow2Format.OffsetMask);
+        BlkdebugEvent? evt = null;
         if (table == 0)
         {
             await AddTableAsync(index).ConfigureAwait(false);
@@ -132,8 +135,12 @@ internal sealed partial class ClusterMap
             throw await _image.Corruption.ReportAsync(table, ClusterBytes, $"Preventing invalid write on metadata (overlaps with {owner})")
                 .ConfigureAwait(false);
         }
+        else
+        {
+            evt = BlkdebugEvent.L2Load;
+        }
 
-        return (await LoadAsync(guestOffset).ConfigureAwait(false))!;
+        return (await LoadAsync(guestOffset, evt).ConfigureAwait(false))!;
     }
 
     /// <summary>Bytes in memory.</summary>
@@ -178,8 +185,10 @@ internal sealed partial class ClusterMap
 
         if (entries * sizeof(ulong) > Qcow2Format.MaximumL1Bytes)
         {
-            throw new BlockIoException(Errno.EFBIG, $"Failed to grow the L1 table: {Errno.Describe(Errno.EFBIG)}");
+            throw new BlockIoException(Errno.EFBIG);
         }
+
+        _image.File.Tell(BlkdebugEvent.L1GrowAllocTable);
 
         ulong[] longer = new ulong[entries];
         _l1.CopyTo(longer, 0);
@@ -236,7 +245,7 @@ internal sealed partial class ClusterMap
 
     private bool IsTablePlace(long table) => table != 0 && (table & (ClusterBytes - 1)) == 0 && table < _image.File.SizeBytes;
 
-    private async ValueTask<MetadataBlock> ReadSliceAsync(long guestOffset, long table)
+    private async ValueTask<MetadataBlock> ReadSliceAsync(long guestOffset, long table, BlkdebugEvent? evt)
     {
         if (!_slices.MakeRoom())
         {
@@ -247,7 +256,7 @@ internal sealed partial class ClusterMap
         long index = guestOffset >> _clusterBits >> _sliceBits;
         long place = table + (index % SlicesPerTable * _slices.BlockBytes);
         byte[] bytes = new byte[_slices.BlockBytes];
-        await _image.File.ReadAsync(place, bytes, BlkdebugEvent.L2Load).ConfigureAwait(false);
+        await _image.File.ReadAsync(place, bytes, evt).ConfigureAwait(false);
         var slice = new MetadataBlock(index, place, bytes);
         slice.IsSuspect = IsSuspect(slice);
         _slices.Add(slice);

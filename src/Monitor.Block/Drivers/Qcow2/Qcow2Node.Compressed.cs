@@ -131,6 +131,7 @@ public sealed partial class Qcow2Node
             }
 
             long place = await _image.Refcounts.AllocateBytesAsync(length).ConfigureAwait(false);
+            _image.File.Tell(BlkdebugEvent.L2UpdateCompressed);
             return (Claim(offset >> _clusterBits, 1, slice, entry), place);
         }
         finally
@@ -149,7 +150,6 @@ public sealed partial class Qcow2Node
             {
                 Layout.Write(claim.Slice, claim.Entry, compressed);
                 _image.Map.MarkDirty(claim.Slice);
-                _image.File.Tell(BlkdebugEvent.L2UpdateCompressed);
             }
             else
             {

@@ -110,6 +110,10 @@ public sealed partial class Qcow2Node
             _image.ThrowIfCorrupt();
             await _image.Map.GrowAsync((long)Layout.TablesFor((ulong)sizeBytes)).ConfigureAwait(false);
         }
+        catch (BlockIoException e)
+        {
+            throw new BlockIoException(e.Errno, $"Failed to grow the L1 table: {e.Message}");
+        }
         finally
         {
             _image.Lock.Release();

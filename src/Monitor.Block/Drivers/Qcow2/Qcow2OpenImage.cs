@@ -25,17 +25,17 @@ internal sealed record Qcow2OpenImage(
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public static async ValueTask<Qcow2OpenImage> ReadAsync(ImageFile file, bool readOnly)
     {
-        byte[] start = new byte[Qcow2Header.KnownBytes];
-        await ReadHeaderAsync(file, start).ConfigureAwait(false);
+        byte[] start = await ReadHeaderAsync(file, Qcow2Header.KnownBytes).ConfigureAwait(false);
         Qcow2Header header = ReadHeader(start);
-        byte[] cluster = new byte[header.ClusterBytes];
-        await ReadHeaderAsync(file, cluster).ConfigureAwait(false);
+        byte[] cluster = await ReadHeaderAsync(file, (int)header.ClusterBytes).ConfigureAwait(false);
         Qcow2HeaderCluster first = ReadFirstCluster(header, cluster);
         CheckFeatures(first, readOnly);
         CheckTables(header, file.SizeBytes);
-        ulong[] l1 = await ReadTableAsync(file, header.L1Offset, header.L1Entries).ConfigureAwait(false);
-        ulong[] table = await ReadTableAsync(file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3)
-            .ConfigureAwait(false);
+        file.Tell(BlkdebugEvent.ReftableLoad);
+        ulong[] table = await OrSayAsync(
+            ReadTableAsync(file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3),
+            "Could not initialize refcount handling").ConfigureAwait(false);
+        ulong[] l1 = await OrSayAsync(ReadTableAsync(file, header.L1Offset, header.L1Entries), "Could not read L1 table").ConfigureAwait(false);
         (List<Qcow2Snapshot> snapshots, long bytes) = await Qcow2SnapshotTable.ReadAsync(file, header).ConfigureAwait(false);
         var image = new Qcow2OpenImage(file, first, l1, table, snapshots, bytes);
         return readOnly || (header.Incompatible & Qcow2IncompatibleFeatures.Dirty) == 0 ? image : await image.RepairAsync().ConfigureAwait(false);
@@ -252,15 +252,28 @@ internal sealed record Qcow2OpenImage(
         }
     }
 
-    private static async ValueTask ReadHeaderAsync(ImageFile file, byte[] bytes)
+    private static ValueTask<byte[]> ReadHeaderAsync(ImageFile file, int bytes)
+    {
+        return OrSayAsync(ReadAsync(), "Could not read qcow2 header");
+
+        async ValueTask<byte[]> ReadAsync()
+        {
+            byte[] header = new byte[bytes];
+            await file.ReadAsync(0, header).ConfigureAwait(false);
+            return header;
+        }
+    }
+
+    /// <summary>Names what could not be read.</summary>
+    private static async ValueTask<T> OrSayAsync<T>(ValueTask<T> read, string failure)
     {
         try
         {
-            await file.ReadAsync(0, bytes).ConfigureAwait(false);
+            return await read.ConfigureAwait(false);
         }
         catch (BlockIoException e)
         {
-            throw new QmpException($"Could not read qcow2 header: {e.Message}");
+            throw new QmpException($"{failure}: {e.Message}");
         }
     }
 

@@ -80,6 +80,7 @@ internal sealed partial class Refcounts
     /// <exception cref="BlockIoException">The medium failed, or a refcount is zero already.</exception>
     public async ValueTask<bool> DecreaseAsync(ClusterRun run)
     {
+        _file.Tell(BlkdebugEvent.ClusterFree);
         bool free = true;
         for (long cluster = run.First; cluster < run.First + run.Count; cluster++)
         {
@@ -169,6 +170,7 @@ internal sealed partial class Refcounts
     private async ValueTask<ClusterRun> AllocateAsync(long least, long most)
     {
         _file.Tell(BlkdebugEvent.ClusterAlloc);
+        _file.Tell(BlkdebugEvent.RefblockAlloc);
         for (long cluster = _freeHint; ;)
         {
             MetadataBlock block = await BlockForAllocationAsync(cluster >> _blockBits).ConfigureAwait(false);

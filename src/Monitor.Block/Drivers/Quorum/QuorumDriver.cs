@@ -5,18 +5,16 @@ namespace Monitor.Block.Drivers.Quorum;
 /// <summary>Makes <see cref="QuorumNode"/>s and checks that their votes make sense.</summary>
 internal sealed class QuorumDriver : IBlockDriver
 {
-    public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options)
+    public IReadOnlyList<BlockChildSpec> Children(BlockdevOptions options) =>
+        [.. options.Quorum.Children.Select((child, i) => new BlockChildSpec(QuorumNode.ChildName(i), BlockChildRole.Data, child))];
+
+    public bool SupportsReopen => false;
+
+    public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph)
     {
-        BlockdevOptionsQuorum quorum = options.Quorum;
-        Check(quorum);
-        return [.. quorum.Children.Select((child, i) => new BlockChildSpec(QuorumNode.ChildName(i), BlockChildRole.Data, child))];
+        Check(options.Quorum);
+        return new QuorumNode(settings, options.Quorum, graph.Events);
     }
-
-    public void CheckReopen(BlockdevOptions before, BlockdevOptions after) =>
-        throw new QmpException($"Block format 'quorum' used by node '{after.NodeName}' does not support reopening files");
-
-    public BlockNode Create(BlockNodeSettings settings, BlockdevOptions options, BlockGraph graph) =>
-        new QuorumNode(settings, options.Quorum, graph.Events);
 
     private static void Check(BlockdevOptionsQuorum quorum)
     {

@@ -155,7 +155,7 @@ public sealed class RawNode : BlockNode
     {
         if (_fixedSize is null)
         {
-            SetSize(Math.Max(0, Below.SizeBytes - Offset));
+            SetSize(Math.Max(0, AvailableBytes(Offset, null) - Offset));
         }
     }
 
@@ -170,8 +170,8 @@ public sealed class RawNode : BlockNode
 
     private void SetWindow(long? givenOffset, long? size)
     {
-        long available = Below.SizeBytes;
         long offset = givenOffset ?? 0;
+        long available = AvailableBytes(offset, size);
         if (offset > available)
         {
             throw new QmpException($"Offset ({offset}) cannot be greater than size of the containing file ({available})");
@@ -191,6 +191,10 @@ public sealed class RawNode : BlockNode
         (_givenOffset, _fixedSize) = (givenOffset, size);
         SetSize(size ?? (available - offset));
     }
+
+    /// <summary>Bytes of the child; for a window in whole sectors, as QEMU counts them.</summary>
+    private long AvailableBytes(long offset, long? size) =>
+        offset == 0 && size is null ? Below.SizeBytes : (Below.SizeBytes + SectorBytes - 1) & -SectorBytes;
 
     private async ValueTask WriteAndGrowAsync(long offset, ReadOnlyMemory<byte> buffer, BlockWriteFlags flags)
     {
