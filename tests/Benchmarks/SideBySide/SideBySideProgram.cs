@@ -12,6 +12,7 @@ internal static class SideBySideProgram
         new BitmapWriteScenario(),
         new BitmapCommandScenario(),
         new NbdScenario(),
+        new NbdClientScenario(),
         new Qcow2Scenario(),
         new JobScenario(),
     ];

@@ -11,6 +11,13 @@ public sealed class NbdClientToolsTests
 {
     private const int SizeBytes = 4 << 20;
 
+#if DEBUG
+    /// <summary>The compiler makes objects of the state machines of a debug build.</summary>
+    private const int MostBytesPerRequest = 600;
+#else
+    private const int MostBytesPerRequest = 0;
+#endif
+
     private TemporaryDirectory _directory = null!;
     private string _image = null!;
 
@@ -60,6 +67,23 @@ public sealed class NbdClientToolsTests
         Tool.Run("bash", "-c", $"kill $(cat {_directory.File("pid")}); while [ -e {Socket} ]; do sleep 0.05; done");
         Tool.Run("qemu-img", "convert", "-O", "raw", qcow2, _image);
         Assert.That(File.ReadAllBytes(_image).AsSpan().SequenceEqual(twin));
+    }
+
+    [Test]
+    [NonParallelizable]
+    public async Task A_request_allocates_nothing_of_its_own()
+    {
+        const int Requests = 2000;
+        Nbdkit("", $"memory {SizeBytes}");
+        using NbdNode node = await ConnectAsync();
+        byte[] buffer = new byte[4096];
+        await TransferAsync(node, buffer, Requests);
+
+        long before = GC.GetTotalAllocatedBytes(precise: true);
+        await TransferAsync(node, buffer, Requests);
+        long allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
+
+        Assert.That(allocated / (2 * Requests), Is.LessThanOrEqualTo(MostBytesPerRequest), $"{allocated} bytes by {Requests} writes and reads");
     }
 
     [Test]
@@ -127,6 +151,16 @@ public sealed class NbdClientToolsTests
 
         await node.FlushAsync();
         return twin;
+    }
+
+    private static async Task TransferAsync(NbdNode node, byte[] buffer, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            int offset = i * buffer.Length % SizeBytes;
+            await node.WriteAsync(offset, buffer).ConfigureAwait(false);
+            await node.ReadAsync(offset, buffer).ConfigureAwait(false);
+        }
     }
 
     private static async Task ChangeAsync(NbdNode node, Memory<byte> range, int offset, int kind, Random random)

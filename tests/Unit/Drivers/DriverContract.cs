@@ -120,7 +120,7 @@ public abstract class DriverContract
     {
         BlockNode node = await OpenAsync();
         var random = new Random(room);
-        for (int i = 0; i < 12; i++)
+        for (int i = 0; TakesWrites && i < 12; i++)
         {
             await ApplyAsync(node, new byte[SizeBytes], random, $"operation {i}");
         }
