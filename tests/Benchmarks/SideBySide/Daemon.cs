@@ -7,7 +7,6 @@ namespace Benchmarks.SideBySide;
 /// <summary>A daemon under test: started with a QMP socket, and with an NBD server when asked; ended when disposed.</summary>
 internal sealed class Daemon : IDisposable
 {
-    private const double TicksPerSecond = 100;
     private readonly Process _process;
 
     public Daemon(BenchRun run, bool withNbd = false)
@@ -33,12 +32,7 @@ internal sealed class Daemon : IDisposable
     public TimeSpan ToGreeting { get; }
 
     /// <summary>Seconds of CPU used so far, user and system.</summary>
-    public double CpuSeconds()
-    {
-        string stat = File.ReadAllText($"/proc/{_process.Id}/stat");
-        string[] fields = stat[(stat.LastIndexOf(')') + 2)..].Split(' ');
-        return (double.Parse(fields[11], CultureInfo.InvariantCulture) + double.Parse(fields[12], CultureInfo.InvariantCulture)) / TicksPerSecond;
-    }
+    public double CpuSeconds() => ProcessClock.CpuSeconds(_process.Id);
 
     /// <summary>Resident memory in MiB.</summary>
     public double ResidentMiB()
