@@ -1,3 +1,4 @@
+using System.Buffers;
 using Monitor.Block;
 using Monitor.Nbd;
 
@@ -6,7 +7,7 @@ namespace Monitor.Storage.Exports;
 /// <summary><c>base:allocation</c> (data, holes, zeroes) or <c>qemu:allocation-depth</c> (in which image of the chain).</summary>
 internal sealed class NbdAllocationContext(uint id, string name, BlockBackend backend) : NbdContext(id, name)
 {
-    /// <summary>Runs asked for at once (16 KiB of memory).</summary>
+    /// <summary>Runs asked for at once (24 KiB of memory).</summary>
     private const int RunsAtOnce = 1024;
 
     private readonly bool _isDepth = name == NbdMetaContextName.QemuAllocationDepth;
@@ -14,20 +15,35 @@ internal sealed class NbdAllocationContext(uint id, string name, BlockBackend ba
     /// <inheritdoc/>
     public override async ValueTask DescribeAsync(long offset, long length, NbdExtentList extents)
     {
-        var runs = new BlockStatus[Math.Min(RunsAtOnce, extents.Limit)];
-        for (long end = offset + length; offset < end;)
+        BlockStatus[] runs = ArrayPool<BlockStatus>.Shared.Rent(RunsAtOnce);
+        try
         {
-            int count = await backend.MapAsync(offset, end - offset, runs).ConfigureAwait(false);
-            for (int i = 0; i < count; i++)
+            Memory<BlockStatus> room = runs.AsMemory(0, Math.Min(RunsAtOnce, extents.Limit));
+            for (long end = offset + length; offset < end;)
             {
-                if (!extents.TryAdd(runs[i].Length, _isDepth ? DepthOf(runs[i]) : AllocationOf(runs[i])))
+                int count = await backend.MapAsync(offset, end - offset, room).ConfigureAwait(false);
+                if (!TryAdd(extents, runs.AsSpan(0, count), ref offset))
                 {
                     return;
                 }
-
-                offset += runs[i].Length;
             }
         }
+        finally
+        {
+            ArrayPool<BlockStatus>.Shared.Return(runs);
+        }
+    }
+
+    private bool TryAdd(NbdExtentList extents, ReadOnlySpan<BlockStatus> runs, ref long offset)
+    {
+        Span<NbdExtent> told = stackalloc NbdExtent[RunsAtOnce];
+        for (int i = 0; i < runs.Length; i++)
+        {
+            told[i] = new NbdExtent((uint)runs[i].Length, _isDepth ? DepthOf(runs[i]) : AllocationOf(runs[i]));
+            offset += runs[i].Length;
+        }
+
+        return extents.TryAdd(told[..runs.Length]);
     }
 
     private static uint DepthOf(in BlockStatus run) => run.IsAllocated ? (uint)run.Depth + 1 : 0;

@@ -20,23 +20,38 @@ internal sealed class NbdExtentList(Memory<byte> destination)
     /// <param name="length">Bytes, 1 to 2^32 - 1 in all.</param>
     /// <param name="flags">What the context says of it.</param>
     /// <returns>False when it is unlike the last one and there is no more room.</returns>
-    public bool TryAdd(long length, uint flags)
+    public bool TryAdd(long length, uint flags) => TryAdd([new NbdExtent((uint)length, flags)]);
+
+    /// <summary>Adds runs.</summary>
+    /// <param name="runs">One behind the other; at most 2^32 - 1 bytes in all.</param>
+    /// <returns>False when there was no more room; those before were added.</returns>
+    public bool TryAdd(ReadOnlySpan<NbdExtent> runs)
     {
-        if (Count > 0 && _last.Flags == flags)
+        Span<byte> bytes = destination.Span;
+        NbdExtent last = _last;
+        int count = Count;
+        bool hasRoom = true;
+        foreach (NbdExtent run in runs)
         {
-            _last = new NbdExtent(_last.Length + (uint)length, flags);
-        }
-        else if (Count < Limit)
-        {
-            _last = new NbdExtent((uint)length, flags);
-            Count++;
-        }
-        else
-        {
-            return false;
+            if (count > 0 && last.Flags == run.Flags)
+            {
+                last = new NbdExtent(last.Length + run.Length, run.Flags);
+            }
+            else if (count < Limit)
+            {
+                last = run;
+                count++;
+            }
+            else
+            {
+                hasRoom = false;
+                break;
+            }
+
+            last.Write(bytes[((count - 1) * NbdExtent.Size)..]);
         }
 
-        _last.Write(destination.Span[((Count - 1) * NbdExtent.Size)..]);
-        return true;
+        (_last, Count) = (last, count);
+        return hasRoom;
     }
 }

@@ -34,7 +34,7 @@ public sealed partial class Qcow2Node
     {
         ClusterMap map = _image.Map;
         int count = 0;
-        for (long end = offset + length; offset < end;)
+        for (long end = offset + length; offset < end && count < runs.Length;)
         {
             MetadataBlock? slice = map.Find(offset, out int entry);
             if (_image.Corruption.IsFatal || slice is { IsSuspect: true } || (slice is null && !map.HasNoTable(offset)))
@@ -42,64 +42,52 @@ public sealed partial class Qcow2Node
                 break;
             }
 
-            long told = slice is not null ? DescribeSlice(slice, entry, offset, end, runs, ref count)
-                : TryAdd(runs, ref count, BlockStatus.Of(BlockMappingKind.Backing, map.BytesWithoutTable(offset, end - offset)));
-            if (told == 0)
+            if (slice is not null)
             {
-                break;
+                offset = DescribeSlice(slice, entry, offset, end, runs, ref count);
+                continue;
             }
 
-            offset += told;
+            long run = map.BytesWithoutTable(offset, end - offset);
+            runs[count++] = BlockStatus.Of(BlockMappingKind.Backing, run);
+            offset += run;
         }
 
         return count;
     }
 
-    /// <summary>Adds the runs of one slice.</summary>
-    /// <returns>Bytes that they cover; 0 if there was no room.</returns>
+    /// <summary>Adds the runs of one slice, as far as there is room; at least one.</summary>
+    /// <returns>Where they end.</returns>
     private long DescribeSlice(MetadataBlock slice, int entry, long offset, long end, Span<BlockStatus> runs, ref int count)
     {
         L2Layout layout = Layout;
         int entries = _image.Map.SliceEntries;
         int unit = UnitAt(offset);
         long cluster = offset & -(long)ClusterSizeBytes;
+        BlockMappingKind kind = default;
         long at = offset;
         for (; entry < entries && at < end; entry++, unit = 0, cluster += ClusterSizeBytes)
         {
             L2Entry value = layout.Read(slice, entry);
             while (unit < layout.Units && at < end)
             {
-                unit += layout.RunAt(value, unit, out L2EntryKind kind);
-                long next = Math.Min(end, cluster + ((long)unit << layout.UnitBits));
-                if (TryAdd(runs, ref count, BlockStatus.Of(MappingKind(kind), next - at)) == 0)
+                unit += layout.RunAt(value, unit, out L2EntryKind next);
+                if (MappingKind(next) != kind && at > offset)
                 {
-                    return at - offset;
+                    runs[count++] = BlockStatus.Of(kind, at - offset);
+                    offset = at;
+                    if (count == runs.Length)
+                    {
+                        return offset;
+                    }
                 }
 
-                at = next;
+                kind = MappingKind(next);
+                at = Math.Min(end, cluster + ((long)unit << layout.UnitBits));
             }
         }
 
-        return at - offset;
-    }
-
-    /// <summary>Adds a run, to the last one if they are alike.</summary>
-    /// <returns>Its bytes; 0 if there is no room.</returns>
-    private static long TryAdd(Span<BlockStatus> runs, ref int count, BlockStatus run)
-    {
-        if (count > 0 && runs[count - 1] with { Length = run.Length } == run)
-        {
-            runs[count - 1] = run with { Length = runs[count - 1].Length + run.Length };
-        }
-        else if (count < runs.Length)
-        {
-            runs[count++] = run;
-        }
-        else
-        {
-            return 0;
-        }
-
-        return run.Length;
+        runs[count++] = BlockStatus.Of(kind, at - offset);
+        return at;
     }
 }
