@@ -2,6 +2,8 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
+using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using NUnit.Framework;
 using Testing;
 
@@ -48,6 +50,38 @@ public sealed class MishapTests : IDisposable
 
         await other.ExecuteAsync("quit");
         Assert.That(await daemon.WaitForExitAsync(), Is.Zero, daemon.Error);
+    }
+
+    /// <summary>Whoever started the daemon has the socket too, and goes on with it.</summary>
+    [TestCase("--chardev socket,id=c,server=on,wait=off,fd={0} --monitor c")]
+    [TestCase("--nbd-server addr.type=fd,addr.str={0}")]
+    public async Task A_listening_socket_that_others_share_does_not_hold_up_the_end(string options)
+    {
+        using var shared = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        shared.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        shared.Listen();
+        EndPoint place = shared.LocalEndPoint!;
+        await using DaemonProcess daemon = DaemonProcess.Start(
+            _directory, string.Format(CultureInfo.InvariantCulture, options, InheritedDescriptors.Share(shared)).Split(' '));
+        using QmpTestClient client = await daemon.ConnectAsync();
+        using (var served = new Socket(SocketType.Stream, ProtocolType.Tcp))
+        {
+            await served.ConnectAsync(place);
+            Assert.That(await served.ReceiveAsync(new byte[1]), Is.EqualTo(1), "nobody greets");
+        }
+
+        await client.ExecuteAsync("quit");
+        Assert.That(await daemon.WaitForExitAsync(), Is.Zero, daemon.Error);
+        using var again = new Socket(SocketType.Stream, ProtocolType.Tcp);
+        await again.ConnectAsync(place);
+        using Socket accepted = await shared.AcceptAsync();
+    }
+
+    [Test]
+    public async Task A_connection_is_shown_as_the_real_daemon_shows_it([Values("127.0.0.1", "::1")] string host, [Values] bool isServer)
+    {
+        string[] shown = [await ShowConnectionAsync(Repository.Daemon, host, isServer), await ShowConnectionAsync("qemu-storage-daemon", host, isServer)];
+        Assert.That(shown[0], Is.EqualTo(shown[1]));
     }
 
     [TestCase("sleep 100000000")]
@@ -101,5 +135,26 @@ public sealed class MishapTests : IDisposable
 
         await client.ExecuteAsync("quit");
         Assert.That(await daemon.WaitForExitAsync(), Is.Zero, daemon.Error);
+    }
+
+    /// <summary>What <c>query-chardev</c> says of a connection over TCP, without the numbers of its ports.</summary>
+    private async Task<string> ShowConnectionAsync(string program, string host, bool isServer)
+    {
+        using var listener = new TcpListener(IPAddress.Parse(host), 0);
+        listener.Start();
+        int port = ((IPEndPoint)listener.LocalEndpoint).Port;
+        if (isServer)
+        {
+            listener.Stop();
+        }
+
+        await using DaemonProcess daemon = DaemonProcess.Start(
+            program, _directory, "--chardev", string.Create(CultureInfo.InvariantCulture, $"socket,id=c,host={host},port={port},server={(isServer ? "on,wait=off" : "off")}"), "--monitor", "chardev=c,id=c");
+        using QmpTestClient client = await daemon.ConnectAsync();
+        using TcpClient connection = isServer ? new TcpClient(host, port) : await listener.AcceptTcpClientAsync();
+        await connection.GetStream().ReadExactlyAsync(new byte[1]);
+        JsonNode chardevs = await client.ExecuteAsync("query-chardev");
+        string name = (string)chardevs.AsArray().Single(chardev => (string?)chardev!["label"] == "c")!["filename"]!;
+        return Regex.Replace(name, @":\d+(?=,| |$)", ":PORT");
     }
 }

@@ -105,7 +105,7 @@ internal sealed class ClientSocketChardev : Chardev
     {
         try
         {
-            _fileName = SocketName.OfClient(socket);
+            _fileName = SocketName.OfConnection(socket, isServer: false);
             _socket = socket;
         }
         catch (SocketException e)

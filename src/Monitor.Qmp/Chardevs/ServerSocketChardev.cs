@@ -10,11 +10,15 @@ internal sealed class ServerSocketChardev : Chardev
 
     private readonly IReadOnlyList<Socket> _sockets;
 
+    private readonly IReadOnlyList<Listener> _listeners;
+
     private readonly string _localName;
 
     private readonly string? _path;
 
     private Socket? _first;
+
+    private string? _connectedName;
 
     private int _connections;
 
@@ -24,9 +28,12 @@ internal sealed class ServerSocketChardev : Chardev
         : base(id, log)
     {
         _sockets = sockets;
+        _listeners = [.. sockets.Select(socket => new Listener(socket))];
         Address = SocketName.RealAddress(sockets[0], address);
         _localName = SocketName.OfServer(sockets[0], Address);
-        _path = Address is { Type: SocketAddressType.Unix, Unix: { Abstract: not true } unix } ? Path.GetFullPath(unix.Path) : null;
+        _path = $"{sockets[0].LocalEndPoint}" is ['/', ..] path ? path
+            : Address is { Type: SocketAddressType.Unix, Unix: { Abstract: not true } unix } ? Path.GetFullPath(unix.Path)
+            : null;
     }
 
     /// <inheritdoc/>
@@ -39,7 +46,7 @@ internal sealed class ServerSocketChardev : Chardev
     public override bool IsConnected => _first is not null || _connections > 0;
 
     /// <inheritdoc/>
-    public override string FileName => IsConnected ? _localName : "disconnected:" + _localName;
+    public override string FileName => IsConnected ? _connectedName ?? _localName : "disconnected:" + _localName;
 
     /// <summary>Listens.</summary>
     /// <param name="id">The device's name.</param>
@@ -54,6 +61,7 @@ internal sealed class ServerSocketChardev : Chardev
         {
             DaemonLog.Info("Qmp", $"chardev '{id}' waits for a client on {chardev._localName}");
             chardev._first = await Task.Run(chardev.AcceptFirst);
+            chardev.NoteConnection(chardev._first);
         }
 
         return chardev;
@@ -67,9 +75,9 @@ internal sealed class ServerSocketChardev : Chardev
             HandOut(first, connected);
         }
 
-        foreach (Socket socket in _sockets)
+        foreach (Listener listener in _listeners)
         {
-            new Thread(() => Accept(socket, connected)) { IsBackground = true, Name = $"chardev {Id}" }.Start();
+            new Thread(() => Accept(listener, connected)) { IsBackground = true, Name = $"chardev {Id}" }.Start();
         }
     }
 
@@ -83,9 +91,9 @@ internal sealed class ServerSocketChardev : Chardev
 
         _isClosed = true;
         _first?.Dispose();
-        foreach (Socket socket in _sockets)
+        foreach (Listener listener in _listeners)
         {
-            socket.Dispose();
+            listener.Dispose();
         }
 
         if (_path is not null)
@@ -101,13 +109,13 @@ internal sealed class ServerSocketChardev : Chardev
         return ListeningSockets.Accept(ready[0]) ?? AcceptFirst();
     }
 
-    private void Accept(Socket socket, Action<QmpTransport> connected)
+    private void Accept(Listener listener, Action<QmpTransport> connected)
     {
         while (!_isClosed)
         {
             try
             {
-                if (ListeningSockets.Accept(socket) is { } client)
+                if (listener.Accept() is { } client)
                 {
                     HandOut(client, connected);
                 }
@@ -125,7 +133,21 @@ internal sealed class ServerSocketChardev : Chardev
 
     private void HandOut(Socket socket, Action<QmpTransport> connected)
     {
+        NoteConnection(socket);
         Interlocked.Increment(ref _connections);
         connected(new SocketTransport(socket) { Ended = () => Interlocked.Decrement(ref _connections) });
+    }
+
+    /// <summary>Of several clients the last one is shown.</summary>
+    private void NoteConnection(Socket socket)
+    {
+        try
+        {
+            _connectedName = SocketName.OfConnection(socket, isServer: true);
+        }
+        catch (SocketException)
+        {
+            _connectedName = null;
+        }
     }
 }

@@ -32,10 +32,17 @@ internal static class SocketName
         _ => $"fd:{address.Fd.Str}",
     };
 
-    /// <summary>A connection that we made.</summary>
-    public static string OfClient(Socket socket) => socket is { LocalEndPoint: IPEndPoint local, RemoteEndPoint: IPEndPoint remote }
-        ? $"tcp:{remote.Address}:{remote.Port} <-> {local.Address}:{local.Port}"
-        : "unix:";
+    /// <summary>A connection: our end and the other; of a UNIX socket the path that it was made to.</summary>
+    /// <param name="socket">Connected.</param>
+    /// <param name="isServer">Whether the other end made it.</param>
+    /// <exception cref="SocketException">The other end is gone.</exception>
+    public static string OfConnection(Socket socket, bool isServer)
+    {
+        string server = isServer ? ",server=on" : "";
+        return socket is { LocalEndPoint: IPEndPoint local, RemoteEndPoint: IPEndPoint remote } ? $"tcp:{local}{server} <-> {remote}"
+            : $"{socket.LocalEndPoint}" is ['/', ..] path ? $"unix:{path}{server}"
+            : $"unix:{server}";
+    }
 
     private static string AbstractOptions(UnixSocketAddress address) => address.Abstract != true
         ? ""

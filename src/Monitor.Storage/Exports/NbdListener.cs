@@ -5,13 +5,13 @@ using Monitor.Qmp;
 namespace Monitor.Storage.Exports;
 
 /// <summary>Accepts clients on one listening socket, with a thread of its own.</summary>
-internal sealed class NbdListener(NbdServer server, Socket socket)
+internal sealed class NbdListener(NbdServer server, Listener listener)
 {
     /// <summary>Wait after the system could not give a descriptor.</summary>
     private const int RetryMilliseconds = 100;
 
     private readonly object _gate = new();
-    private readonly string? _path = (socket.LocalEndPoint as UnixDomainSocketEndPoint)?.ToString();
+    private readonly string? _path = (listener.LocalEndPoint as UnixDomainSocketEndPoint)?.ToString();
     private bool _stopped;
 
     /// <summary>Starts accepting.</summary>
@@ -26,7 +26,7 @@ internal sealed class NbdListener(NbdServer server, Socket socket)
             System.Threading.Monitor.Pulse(_gate);
         }
 
-        socket.Dispose();
+        listener.Dispose();
         if (_path is { Length: > 0 } && _path[0] != '@')
         {
             ListeningSockets.RemoveFile(_path);
@@ -39,7 +39,7 @@ internal sealed class NbdListener(NbdServer server, Socket socket)
         {
             try
             {
-                if (ListeningSockets.Accept(socket) is { } client)
+                if (listener.Accept() is { } client)
                 {
                     server.Serve(client);
                 }

@@ -70,7 +70,7 @@ public sealed class NbdServer
         };
         foreach (Socket socket in await ListeningSockets.OpenAsync(address, isOwnerOnly: false))
         {
-            server._listeners.Add(new NbdListener(server, socket));
+            server._listeners.Add(new NbdListener(server, new Listener(socket)));
         }
 
         server._listeners.ForEach(listener => listener.Start());
