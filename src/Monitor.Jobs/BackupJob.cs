@@ -82,9 +82,9 @@ public sealed class BackupJob : BlockJob
     /// <inheritdoc/>
     protected override async ValueTask RunAsync()
     {
-        BlockNode? basis = _options.Source.SkipFilters().Backing?.Node.SkipFilters();
-        if (_options.Sync == MirrorSyncMode.Top && basis is not null)
+        if (_options.Sync == MirrorSyncMode.Top)
         {
+            BlockNode? basis = _options.Source.SkipFilters().Backing?.Node.SkipFilters();
             await ScanAsync(_copy, basis, UnmarkUnallocated).ConfigureAwait(false);
         }
 

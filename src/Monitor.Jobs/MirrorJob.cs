@@ -292,9 +292,9 @@ public sealed class MirrorJob : BlockJob
     /// <summary>Phase 1: makes dirty what is to be copied once. Bits are only ever set here: writes are being recorded in them.</summary>
     private async ValueTask FillAsync()
     {
-        BlockNode? basis = _source.SkipFilters().Backing?.Node.SkipFilters();
-        if (_options.Sync == MirrorSyncMode.Top && basis is not null)
+        if (_options.Sync == MirrorSyncMode.Top)
         {
+            BlockNode? basis = _source.SkipFilters().Backing?.Node.SkipFilters();
             await ScanAsync(_copy, basis, (offset, status) => MarkIfAsync(status.IsAllocated, offset, status.Length)).ConfigureAwait(false);
         }
         else if (_options.Sync != MirrorSyncMode.None && _options.TargetIsZero)

@@ -75,7 +75,7 @@ public sealed class InterleavedBitmapTests
                     WriteTwins(twins, offset, length);
                     break;
                 case "--add":
-                    uint granularity = 512u << random.Next(12);
+                    uint granularity = 512u << random.Next(23);
                     bitmaps.Add(name, granularity, persistent: true);
                     twins[name] = new TwinBitmap(SizeBytes, granularity);
                     break;
@@ -119,7 +119,7 @@ public sealed class InterleavedBitmapTests
                     WriteTwins(twins, offset, length);
                     break;
                 case "--add":
-                    uint granularity = 512u << random.Next(12);
+                    uint granularity = 512u << random.Next(23);
                     QemuTool.Run("qemu-img", "bitmap", "--add", "-g", $"{granularity}", image.Path, name);
                     twins[name] = new TwinBitmap(SizeBytes, granularity);
                     break;

@@ -13,7 +13,7 @@ internal sealed partial class Qcow2Bitmaps
             return;
         HashSet<DirtyBitmap> live = [.. _bitmaps.Named()];
         List<DirtyBitmap> storing =
-            [.. live.Where(bitmap => bitmap is { IsPersistent: true, IsStoreSkipped: false, IsInconsistent: false }).Reverse()];
+            [.. live.Where(bitmap => bitmap is { IsPersistent: true, IsStoreSkipped: false, IsInconsistent: false })];
         List<Qcow2StoredBitmap> next = _stored.FindAll(stored => live.Contains(stored.Bitmap));
         if (storing.Count == 0 && next.Count == _stored.Count)
             return;
