@@ -23,14 +23,14 @@ public sealed class Qcow2BitmapsTests
         await store.StoreAsync();
         Assert.That(store.Entries, Is.EqualTo(new[]
         {
-            ("one", 65536u, Qcow2BitmapFlags.Auto), ("off", 4096u, Qcow2BitmapFlags.None),
+            ("off", 4096u, Qcow2BitmapFlags.None), ("one", 65536u, Qcow2BitmapFlags.Auto),
         }));
 
         (_, NodeBitmaps again, Qcow2Bitmaps reopened) = await OpenAsync(host.Reopened());
         Assert.That(again.List(), Is.EqualTo(new[]
         {
-            new DirtyBitmapInfo("off", 0, 4096, false, false, true, false),
             new DirtyBitmapInfo("one", 131072, 65536, true, false, true, false),
+            new DirtyBitmapInfo("off", 0, 4096, false, false, true, false),
         }));
         Assert.That(again.Sha256(again.Find("one")), Is.EqualTo(hash));
         Assert.That(reopened.Entries.Select(entry => entry.Flags & Qcow2BitmapFlags.InUse), Is.All.EqualTo(Qcow2BitmapFlags.InUse));
@@ -114,8 +114,8 @@ public sealed class Qcow2BitmapsTests
     public async Task An_unchanged_bitmap_keeps_its_clusters_and_a_changed_ones_are_freed()
     {
         (MemoryBitmapHost host, NodeBitmaps node, Qcow2Bitmaps store) = await OpenAsync(new MemoryBitmapHost());
-        node.Add("still", 65536, persistent: true, disabled: true);
         node.Add("moving", 65536, persistent: true);
+        node.Add("still", 65536, persistent: true, disabled: true);
         await store.StoreAsync();
         ulong still = TableOffset(host, 0);
         ulong moving = TableOffset(host, 1);
@@ -302,8 +302,8 @@ public sealed class Qcow2BitmapsTests
     private static async Task<MemoryBitmapHost> WithTwoBitmapsAsync(int clusterSize = 512)
     {
         (MemoryBitmapHost host, NodeBitmaps node, Qcow2Bitmaps store) = await OpenAsync(new MemoryBitmapHost(clusterSize));
-        node.Add("b0", 65536, persistent: true);
         node.Add("b1", 65536, persistent: true);
+        node.Add("b0", 65536, persistent: true);
         node.MarkWritten(0, 1);
         await store.StoreAsync();
         await host.FlushAsync();
