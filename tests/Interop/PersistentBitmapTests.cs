@@ -65,7 +65,7 @@ public sealed class PersistentBitmapTests
         await CloseAsync(node);
 
         QemuTool.Run("qemu-img", "check", _image);
-        Assert.That(Listed(), Is.EqualTo(new[] { ("b0", 65536, "auto"), ("fine", 512, "auto"), ("off", 4096, "") }));
+        Assert.That(Listed(), Is.EqualTo(new[] { ("off", 4096, ""), ("fine", 512, "auto"), ("b0", 65536, "auto") }));
         Assert.That(QemuTool.BitmapHashes(_image, "b0", "fine", "off"), Is.EquivalentTo(expected));
     }
 
