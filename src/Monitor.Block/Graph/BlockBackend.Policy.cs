@@ -8,9 +8,8 @@ public sealed partial class BlockBackend
     /// <summary>What the owner adds to each request; <see langword="null"/> for nothing. Set before the first request.</summary>
     public IRequestPolicy? Policy { get; set; }
 
-    /// <summary>Does a request until its policy lets it go: a failed one may be done again, long after, through a door re-pointed meanwhile.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask GovernAsync(BlockRequest request)
+    /// <summary>Does a request until its policy lets it go; one that is done at once costs no memory.</summary>
+    private ValueTask GovernAsync(BlockRequest request)
     {
         IRequestPolicy policy = Policy!;
         long started = BlockStatistics.Now;
@@ -19,12 +18,39 @@ public sealed partial class BlockBackend
             request = request with { Flags = request.Flags | BlockWriteFlags.Fua };
         }
 
+        ValueTask admission = policy.AdmitAsync(request.Kind, request.Length);
+        if (!admission.IsCompletedSuccessfully)
+        {
+            return AdmitLaterAsync(admission, request, started);
+        }
+
+        ValueTask attempt = Attempt(request);
+        if (!attempt.IsCompletedSuccessfully)
+        {
+            return GovernLaterAsync(attempt, request, started);
+        }
+
+        policy.CountDone(request.Kind, request.Length, started);
+        return attempt;
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask AdmitLaterAsync(ValueTask admission, BlockRequest request, long started)
+    {
+        await admission.ConfigureAwait(false);
+        await GovernLaterAsync(Attempt(request), request, started).ConfigureAwait(false);
+    }
+
+    /// <summary>A failed attempt may be made again, long after, through a door re-pointed meanwhile.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask GovernLaterAsync(ValueTask attempt, BlockRequest request, long started)
+    {
+        IRequestPolicy policy = Policy!;
         while (true)
         {
-            await policy.AdmitAsync(request.Kind, request.Length).ConfigureAwait(false);
             try
             {
-                await DoOnceAsync(request).ConfigureAwait(false);
+                await attempt.ConfigureAwait(false);
                 policy.CountDone(request.Kind, request.Length, started);
                 return;
             }
@@ -46,6 +72,21 @@ public sealed partial class BlockBackend
                         throw;
                 }
             }
+
+            await policy.AdmitAsync(request.Kind, request.Length).ConfigureAwait(false);
+            attempt = Attempt(request);
+        }
+    }
+
+    private ValueTask Attempt(in BlockRequest request)
+    {
+        try
+        {
+            return DoOnceAsync(request);
+        }
+        catch (BlockIoException e)
+        {
+            return ValueTask.FromException(e);
         }
     }
 

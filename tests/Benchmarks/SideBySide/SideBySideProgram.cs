@@ -13,6 +13,7 @@ internal static class SideBySideProgram
         new BitmapCommandScenario(),
         new NbdScenario(),
         new NbdClientScenario(),
+        new DriveScenario(),
         new Qcow2Scenario(),
         new JobScenario(),
     ];

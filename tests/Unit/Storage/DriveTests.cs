@@ -72,6 +72,32 @@ public sealed class DriveTests
     }
 
     [Test]
+    public async Task A_request_that_is_done_at_once_costs_no_memory()
+    {
+        var medium = new MemoryNode("plain", SizeBytes);
+        Turn(() => _graph.Add(medium));
+        await _loop.RunAsync(() => _devices.Drives.RepointAsync(_drive, medium));
+        byte[] bytes = new byte[4096];
+        Assert.That(Transfer(), Is.EqualTo(200), "all are done at once");
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Transfer();
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
+
+        int Transfer()
+        {
+            int done = 0;
+            for (int i = 0; i < 100; i++)
+            {
+                done += CountDone(_drive.Backend.WriteAsync(i * bytes.Length, bytes)) + CountDone(_drive.Backend.ReadAsync(i * bytes.Length, bytes));
+            }
+
+            return done;
+        }
+
+        static int CountDone(ValueTask request) => request.IsCompletedSuccessfully ? 1 : 0;
+    }
+
+    [Test]
     public async Task A_parked_write_does_not_keep_the_drive_from_another_node()
     {
         _fault.Errno = Errno.ENOSPC;
