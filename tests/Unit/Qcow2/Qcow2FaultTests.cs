@@ -22,7 +22,7 @@ public sealed class Qcow2FaultTests
         {
             var storage = new StorageNode(empty.Clone()) { FailsOnceAt = k };
             byte[] twin = new byte[Larger];
-            bool ended = await RunAsync(storage, cacheBytes, twin);
+            bool ended = await RunAsync(storage, null, cacheBytes, twin);
             ImageChecker check = ImageChecker.Check(storage.Bytes);
             Assert.That(check.Corruptions, Is.Empty, $"request {k}");
             if (ended)
@@ -40,20 +40,52 @@ public sealed class Qcow2FaultTests
         }
     }
 
+    /// <summary>A raw data file must follow what is zeroed, discarded and resized: by writes, zeroes and truncations that fail too.</summary>
+    [Test]
+    public async Task Whatever_fails_once_in_a_data_file_can_be_tried_again([Values] bool isRaw, [Values] bool failsInData)
+    {
+        for (int k = 0; ; k++)
+        {
+            var data = new StorageNode();
+            StorageContent empty = await TestImage.CreateAsync(
+                new BlockdevCreateOptionsQcow2 { File = null!, Size = Size, ClusterSize = 512, DataFileRaw = isRaw }, data);
+            data = new StorageNode(data.Content) { FailsOnceAt = failsInData ? k : int.MaxValue };
+            var storage = new StorageNode(empty) { FailsOnceAt = failsInData ? int.MaxValue : k };
+            byte[] twin = new byte[Larger];
+            bool ended = await RunAsync(storage, data, 1024, twin);
+            ImageChecker check = ImageChecker.Check(storage.Bytes);
+            Assert.That(check.Corruptions, Is.Empty, $"request {k}");
+            if (ended)
+            {
+                Qcow2Node node = await TestImage.OpenAsync(new StorageNode(storage.Content), dataFile: new StorageNode(data.Content));
+                Assert.That(TestImage.FirstDifference(await TestImage.ReadAllAsync(node), twin), Is.EqualTo(-1), $"request {k}");
+                Assert.That(isRaw ? TestImage.FirstDifference(data.Bytes, twin) : -1, Is.EqualTo(-1), $"request {k}, the data file");
+            }
+
+            if ((failsInData ? data : storage).Requests <= k)
+            {
+                Assert.That(check.Leaks, Is.Zero);
+                Assert.That(k, Is.GreaterThan(15));
+                return;
+            }
+        }
+    }
+
     /// <summary>Runs the script.</summary>
     /// <returns>Whether it ran to its end; it cannot once a sync failed, for what that covered may be lost.</returns>
-    private static async Task<bool> RunAsync(StorageNode storage, int cacheBytes, byte[] twin)
+    private static async Task<bool> RunAsync(StorageNode storage, StorageNode? data, int cacheBytes, byte[] twin)
     {
+        StorageNode failing = data is { FailsOnceAt: < int.MaxValue } ? data : storage;
         var options = new BlockdevOptionsQcow2 { File = null!, L2CacheSize = cacheBytes, RefcountCacheSize = 1 };
         Qcow2Node? node = null;
-        bool ended = await TryTwiceAsync(storage, async () => node = await TestImage.OpenAsync(storage, options: options));
-        foreach (Func<Qcow2Node, byte[], ValueTask> step in Script())
+        bool ended = await TryTwiceAsync(failing, async () => node = await TestImage.OpenAsync(storage, options: options, dataFile: data));
+        foreach (Func<Qcow2Node, byte[], ValueTask> step in data is null ? Script() : DataFileScript())
         {
-            ended = ended && await TryTwiceAsync(storage, () => step(node!, twin));
+            ended = ended && await TryTwiceAsync(failing, () => step(node!, twin));
         }
 
         await (node?.CloseAsync() ?? default);
-        return ended && storage.Requests > storage.FailsOnceAt;
+        return ended && failing.Requests > failing.FailsOnceAt;
     }
 
     private static async Task<bool> TryTwiceAsync(StorageNode storage, Func<ValueTask> step)
@@ -95,6 +127,20 @@ public sealed class Qcow2FaultTests
         yield return (node, _) => node.FlushAsync();
         yield return (node, _) => node.DeleteSnapshotAsync("2", "second");
         yield return Write(7, 100, 200);
+    }
+
+    private static IEnumerable<Func<Qcow2Node, byte[], ValueTask>> DataFileScript()
+    {
+        yield return Write(1, 300, 30_000);
+        yield return Zero(2_000, 9_000);
+        yield return (node, _) => node.FlushAsync();
+        yield return Discard(4 * 512, 30 * 512);
+        yield return Write(2, 3_000, 5_000);
+        yield return (node, _) => node.TruncateAsync(Larger);
+        yield return Write(3, Size - 100, 10_000);
+        yield return Zero(Size, 2_048);
+        yield return (node, _) => node.FlushAsync();
+        yield return Write(4, 100, 200);
     }
 
     private static Func<Qcow2Node, byte[], ValueTask> Write(byte value, int offset, int length, BlockWriteFlags flags = BlockWriteFlags.None) => (node, twin) =>

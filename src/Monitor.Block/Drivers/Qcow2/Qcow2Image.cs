@@ -10,6 +10,9 @@ public static class Qcow2Image
 {
     private const ulong DefaultClusterBytes = 65536;
 
+    /// <summary>Bytes that the first cluster must have left for the names of features, as in QEMU: others need the room more.</summary>
+    private const int LeastRoomForNames = 4096;
+
     /// <summary>The largest disk that QEMU's block layer can have.</summary>
     private const ulong MaximumSizeBytes = 0x7FFF_FFFF_C000_0000;
 
@@ -151,10 +154,9 @@ public static class Qcow2Image
             extensions.Add(new Qcow2HeaderExtension(Qcow2HeaderExtension.DataFile, Encoding.UTF8.GetBytes(dataFile.FileName)));
         }
 
-        byte[] names = Qcow2FeatureNames.ToExtension();
-        if (header.Version >= 3 && extensions.Sum(e => e.TotalBytes) + Qcow2Header.KnownBytes + names.Length + (3 * Qcow2HeaderExtension.PrefixBytes) + Qcow2BitmapExtension.Size < header.ClusterBytes)
+        if (header.Version >= 3 && header.ClusterBytes - Qcow2Header.KnownBytes - extensions.Sum(e => e.TotalBytes) >= LeastRoomForNames)
         {
-            extensions.Add(new Qcow2HeaderExtension(Qcow2HeaderExtension.FeatureNames, names));
+            extensions.Add(new Qcow2HeaderExtension(Qcow2HeaderExtension.FeatureNames, Qcow2FeatureNames.ToExtension()));
         }
 
         return extensions;

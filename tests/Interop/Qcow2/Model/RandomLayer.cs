@@ -35,7 +35,8 @@ internal sealed class RandomLayer
     public override string ToString() => (IsRaw ? $"raw of {Options.Size}" : $"qcow2 of {Options.Size}: {FormatOptions()}") + (_below is null ? "" : $" on {_below}");
 
     /// <summary>Makes it on disk.</summary>
-    public async Task CreateAsync()
+    /// <param name="byThem">Whether <c>qemu-img</c> makes it; by default that is left to chance.</param>
+    public async Task CreateAsync(bool? byThem = null)
     {
         if (IsRaw)
         {
@@ -49,7 +50,7 @@ internal sealed class RandomLayer
             await File.WriteAllBytesAsync(DataPath, []);
         }
 
-        if (_random.Next(2) == 0)
+        if (byThem ?? _random.Next(2) == 0)
         {
             string[] backing = _below is null ? [] : ["-b", _below.Path, "-F", _below.IsRaw ? "raw" : "qcow2"];
             await QemuTool.RunAsync("qemu-img", ["create", "-q", "-f", "qcow2", "-o", FormatOptions(), .. backing, Path, $"{Options.Size}"]);
