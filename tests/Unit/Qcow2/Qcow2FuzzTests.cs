@@ -54,6 +54,31 @@ public sealed class Qcow2FuzzTests
         await FuzzAsync(kind, seed, 150);
 
     [Test]
+    public async Task Nothing_stays_in_memory_of_images_that_were_refused_or_closed([Values] FuzzedImageKind kind)
+    {
+        FuzzedImage whole = await FuzzedImage.MakeAsync(kind);
+        var storages = new List<WeakReference>();
+        for (int seed = 0; seed < 200; seed++)
+        {
+            storages.Add(await OpenAndCloseAsync(whole, seed));
+        }
+
+        GC.Collect();
+        Assert.That(storages.Count(storage => storage.IsAlive), Is.Zero);
+    }
+
+    private static async Task<WeakReference> OpenAndCloseAsync(FuzzedImage whole, int seed)
+    {
+        var storage = new StorageNode(StorageContent.From(whole.Damage(new Random(seed))));
+        await TolerateAsync(async () =>
+        {
+            Qcow2Node node = await TestImage.OpenAsync(storage, dataFile: whole.Data is null ? null : new StorageNode(whole.Data.Clone()));
+            await node.CloseAsync();
+        });
+        return new WeakReference(storage);
+    }
+
+    [Test]
     [Explicit("Runs as long as MONITOR_FUZZ_IMAGES says.")]
     public async Task Very_many_damaged_images([Values] FuzzedImageKind kind) =>
         await FuzzAsync(kind, Environment.TickCount, int.Parse(Environment.GetEnvironmentVariable("MONITOR_FUZZ_IMAGES") ?? "100000", System.Globalization.CultureInfo.InvariantCulture));

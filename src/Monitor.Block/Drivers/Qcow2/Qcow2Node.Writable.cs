@@ -74,6 +74,7 @@ public sealed partial class Qcow2Node
         try
         {
             await ReadImageAsync().ConfigureAwait(false);
+            StartCleaner();
             MarkUnseenWrites();
             await LoadBitmapsAsync().ConfigureAwait(false);
             _isHeldBack = false;

@@ -77,6 +77,14 @@ public sealed partial class Qcow2Node : FormatNode
         Bitmaps.Store = _storedBitmaps;
         await ReadImageAsync().ConfigureAwait(false);
         await LoadBitmapsAsync().ConfigureAwait(false);
+        StartCleaner();
+    }
+
+    /// <summary>Cleans the caches of the tables that were read. Last: a timer would keep an image alive whose open is refused.</summary>
+    private void StartCleaner()
+    {
+        _cleaner?.Stop();
+        _cleaner = new CacheCleaner(_image, CleanInterval(_options), _time);
     }
 
     /// <summary>Reads header and tables, at open and whenever another process may have changed them.</summary>
@@ -113,9 +121,6 @@ public sealed partial class Qcow2Node : FormatNode
         {
             await ClearUnknownAutoclearAsync().ConfigureAwait(false);
         }
-
-        _cleaner?.Stop();
-        _cleaner = new CacheCleaner(_image, CleanInterval(_options), _time);
     }
 
     /// <inheritdoc/>
