@@ -1,4 +1,5 @@
 using System.Text;
+using Monitor.Block;
 
 namespace Monitor.Storage.Hmp.QemuIo;
 
@@ -14,7 +15,9 @@ internal sealed class AioFlushCommand(Func<StringBuilder, Task> flush) : QemuIoC
     /// <inheritdoc/>
     public override async ValueTask<Task?> RunAsync(QemuIoRequest request)
     {
+        long started = BlockStatistics.Now;
         await flush(request.Output);
+        request.Drive?.Statistics.CountDone(BlockRequestKind.Flush, 0, started);
         return null;
     }
 }

@@ -1,3 +1,5 @@
+using Monitor.Block;
+
 namespace Monitor.Storage.Hmp.QemuIo;
 
 /// <summary><c>aio_read</c>: a read that goes on after the reply.</summary>
@@ -32,7 +34,7 @@ internal sealed class AioReadCommand : QemuIoCommand
         long offset = QemuIoNumber.ParseSize(request.Words[0]);
         int length = QemuIoNumber.ParseLengths(request.Words.Skip(1));
         return request.Has('i')
-            ? default
+            ? QemuIoTransfer.CountInvalid(request, BlockRequestKind.Read)
             : new(QemuIoTransfer.ReadAsync(request, "readv", offset, length, pattern is { } value ? new QemuIoPattern(value, 0, length) : null));
     }
 }

@@ -50,12 +50,12 @@ internal sealed class AioWriteCommand : QemuIoCommand
         if (isZero)
         {
             long zeroes = QemuIoNumber.ParseSize(request.Words[1]);
-            return request.Has('i') ? default : new(QemuIoTransfer.WriteZeroesAsync(request, Name, offset, zeroes, flags));
+            return request.Has('i') ? QemuIoTransfer.CountInvalid(request, BlockRequestKind.Write) : new(QemuIoTransfer.WriteZeroesAsync(request, Name, offset, zeroes, flags));
         }
 
         int length = QemuIoNumber.ParseLengths(request.Words.Skip(1));
         return request.Has('i')
-            ? default
+            ? QemuIoTransfer.CountInvalid(request, BlockRequestKind.Write)
             : new(QemuIoTransfer.WriteAsync(request, Name, offset, QemuIoTransfer.Fill(length, request.Find('P')), flags));
     }
 }

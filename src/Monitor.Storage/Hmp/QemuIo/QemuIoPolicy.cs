@@ -35,13 +35,8 @@ internal sealed class QemuIoPolicy(Drive drive, bool isCounted) : IRequestPolicy
     }
 
     /// <inheritdoc/>
-    public void CountInvalid(BlockRequestKind kind)
-    {
-        if (isCounted)
-        {
-            _drive.CountInvalid(kind);
-        }
-    }
+    /// <remarks>Here invalid is only what is said to be (<c>-i</c>); a request behind the end has failed.</remarks>
+    public void CountInvalid(BlockRequestKind kind) => CountFailed(kind, BlockStatistics.Now);
 
     /// <inheritdoc/>
     public ValueTask<FailedRequestFate> DecideAsync(BlockRequestKind kind, BlockIoException error) => new(FailedRequestFate.Report);

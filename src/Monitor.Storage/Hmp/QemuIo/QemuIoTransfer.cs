@@ -85,6 +85,13 @@ internal static class QemuIoTransfer
         }
     }
 
+    /// <summary>Does nothing but let a drive count a request that is not valid (<c>-i</c>).</summary>
+    public static ValueTask<Task?> CountInvalid(QemuIoRequest request, BlockRequestKind kind)
+    {
+        request.Drive?.Statistics.CountInvalid(kind);
+        return default;
+    }
+
     /// <summary>A buffer of one byte over and over.</summary>
     public static byte[] Fill(int length, string? pattern)
     {
