@@ -81,6 +81,19 @@ public sealed class MishapTests : IDisposable
         Assert.That(shown[0], Is.EqualTo(shown[1]));
     }
 
+    [Test]
+    public async Task A_server_listens_on_every_local_address([Values("0.0.0.0", "::", "")] string host)
+    {
+        await using DaemonProcess daemon = DaemonProcess.Start(
+            _directory, "--chardev", $"socket,id=c,host={host},port=0,server=on,wait=off", "--nbd-server", $"addr.type=inet,addr.host={host},addr.port=0", "--monitor", "c");
+        using QmpTestClient client = await daemon.ConnectAsync();
+        string name = (string)(await client.ExecuteAsync("query-chardev")).AsArray().Single(chardev => (string?)chardev!["label"] == "c")!["filename"]!;
+        int port = int.Parse(Regex.Match(name, @":(\d+),").Groups[1].Value, CultureInfo.InvariantCulture);
+        using var connection = new TcpClient();
+        await connection.ConnectAsync(IPAddress.Loopback, port);
+        await connection.GetStream().ReadExactlyAsync(new byte[1]);
+    }
+
     [TestCase("sleep 100000000")]
     [TestCase("wait_break never")]
     public async Task A_line_that_never_ends_does_not_hold_up_the_end(string command)

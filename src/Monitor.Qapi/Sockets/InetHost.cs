@@ -33,11 +33,16 @@ public static class InetHost
         IPAddress[] found;
         try
         {
-            found = await Dns.GetHostAddressesAsync(address.Host);
+            // Dns refuses 0.0.0.0 and ::, which are where servers listen.
+            found = IPAddress.TryParse(address.Host, out IPAddress? literal) ? [literal] : await Dns.GetHostAddressesAsync(address.Host);
         }
         catch (SocketException e)
         {
             throw Unresolved(address, SocketErrorText.Of(e));
+        }
+        catch (ArgumentException)
+        {
+            throw Unresolved(address, "Name or service not known");
         }
 
         IPAddress[] wanted = [.. found.Distinct()
