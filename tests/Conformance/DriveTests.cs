@@ -13,6 +13,27 @@ public sealed class DriveTests
 
     private static readonly byte[] s_block = [.. Enumerable.Repeat((byte)7, 4096)];
 
+    /// <summary>An entry of the L2 table that points to no cluster.</summary>
+    [TestCase("qmp-monitor")]
+    [TestCase("qemu-system-x86_64")]
+    public async Task A_corrupt_image_is_announced_under_its_drives_name(string program)
+    {
+        using var directory = new TemporaryDirectory();
+        string image = directory.File("image");
+        Tool.Run("qemu-img", "create", "-q", "-f", "qcow2", image, "1M");
+        Tool.Run("qemu-io", "-c", "write 0 64k", image);
+        Tool.Run("bash", "-c", $"printf '\\200\\0\\0\\0\\0\\5\\52\\0' | dd of={image} bs=1 seek=$((0x40000)) conv=notrunc status=none");
+        await using DaemonProcess daemon = program == "qmp-monitor"
+            ? DaemonProcess.Start(directory, "--drive", $"if=none,id=disk,file={image},format=qcow2,node-name=q")
+            : DaemonProcess.Start(program, directory, "-nodefaults", "-display", "none", "-machine", "none", "-drive", $"if=none,id=disk,file={image},format=qcow2,node-name=q");
+        using QmpTestClient qmp = await daemon.ConnectAsync();
+        await qmp.ExecuteAsync("human-monitor-command", """{"command-line": "qemu-io disk \"write 0 4k\""}""");
+        JsonObject data = await qmp.WaitEventAsync("BLOCK_IMAGE_CORRUPTED");
+        Assert.That((string?)data["device"], Is.EqualTo("disk"));
+        Assert.That((string?)data["node-name"], Is.EqualTo("q"));
+        Assert.That((bool?)data["fatal"], Is.True);
+    }
+
     [Test]
     public async Task A_guest_keeps_writing_while_its_drive_is_repointed_snapshotted_throttled_and_reopened()
     {
