@@ -30,6 +30,7 @@ internal sealed class NbdConnection : IDisposable
     /// <param name="allocation">Whether <see cref="CountExtents"/> will be asked.</param>
     public NbdConnection(string path, string export, bool allocation = false)
     {
+        _socket.ReceiveTimeout = _socket.SendTimeout = (int)Patience.Answer.TotalMilliseconds;
         _socket.Connect(new UnixDomainSocketEndPoint(path));
         Skip(18);
         Span<byte> clientFlags = stackalloc byte[4];

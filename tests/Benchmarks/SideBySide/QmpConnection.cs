@@ -21,7 +21,14 @@ internal sealed class QmpConnection : IDisposable
     public QmpConnection(Socket socket)
     {
         _socket = socket;
+        Wait = Patience.Start;
         ReadLine();
+    }
+
+    /// <summary>How long a reply may take.</summary>
+    public TimeSpan Wait
+    {
+        set => _socket.ReceiveTimeout = _socket.SendTimeout = (int)value.TotalMilliseconds;
     }
 
     /// <summary>Sends a command and returns its reply's value; events that come before it are kept.</summary>
@@ -30,7 +37,7 @@ internal sealed class QmpConnection : IDisposable
         var command = new JsonObject { ["execute"] = name };
         if (arguments is not null)
         {
-            command["arguments"] = arguments;
+            command["arguments"] = arguments.Parent is null ? arguments : arguments.DeepClone();
         }
 
         _socket.Send(Encoding.UTF8.GetBytes(command.ToJsonString() + "\n"));
@@ -81,31 +88,49 @@ internal sealed class QmpConnection : IDisposable
         using var free = new SemaphoreSlim(BatchesUnderWay);
         using var underWay = new SemaphoreSlim(0);
         int sent = 0;
-        var sender = new Thread(() =>
-        {
-            var clock = Stopwatch.StartNew();
-            do
-            {
-                free.Wait();
-                sent++;
-                underWay.Release();
-                _socket.Send(batch);
-            }
-            while (clock.Elapsed < burst);
-
-            underWay.Release();
-        });
-        sender.Start();
+        Task sender = Task.Factory.StartNew(Send, default, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         int answered = 0;
-        for (underWay.Wait(); answered < Volatile.Read(ref sent); underWay.Wait())
+        try
         {
-            SkipLines(count);
-            answered++;
+            for (underWay.Wait(); answered < Volatile.Read(ref sent); underWay.Wait())
+            {
+                SkipLines(count);
+                answered++;
+                free.Release();
+            }
+        }
+        catch
+        {
+            _socket.Dispose();
             free.Release();
+            throw;
+        }
+        finally
+        {
+            sender.GetAwaiter().GetResult();
         }
 
-        sender.Join();
         return (long)answered * count;
+
+        void Send()
+        {
+            var clock = Stopwatch.StartNew();
+            try
+            {
+                do
+                {
+                    free.Wait();
+                    sent++;
+                    underWay.Release();
+                    _socket.Send(batch);
+                }
+                while (clock.Elapsed < burst);
+            }
+            finally
+            {
+                underWay.Release();
+            }
+        }
     }
 
     public void Dispose() => _socket.Dispose();

@@ -14,6 +14,7 @@ internal static class SideBySideProgram
         new NbdScenario(),
         new NbdClientScenario(),
         new DriveScenario(),
+        new NodeScenario(),
         new Qcow2Scenario(),
         new JobScenario(),
     ];
@@ -47,32 +48,51 @@ internal static class SideBySideProgram
         using var work = new WorkDirectory();
         Console.WriteLine($"work files on {work.Path}; {options.Rounds} rounds; A = {options.Daemons[0]}, B = {options.Daemons[1]}");
         var report = new Report(options.Daemons.Length);
+        bool wellDone = true;
         foreach (IScenario scenario in s_scenarios)
         {
             if (options.Wants(scenario.Name))
             {
-                RunScenario(scenario, options, work, report);
+                Console.Error.WriteLine($"# {scenario.Name}");
+                wellDone &= Succeeds($"{scenario.Name}, preparing", () => scenario.Prepare(work)) && RunScenario(scenario, options, work, report);
             }
         }
 
         report.Print(Console.Out);
-        return 0;
+        return wellDone ? 0 : 1;
     }
 
-    private static void RunScenario(IScenario scenario, BenchOptions options, WorkDirectory work, Report report)
+    private static bool RunScenario(IScenario scenario, BenchOptions options, WorkDirectory work, Report report)
     {
-        Console.Error.WriteLine($"# {scenario.Name}");
-        scenario.Prepare(work);
+        bool wellDone = true;
         for (int round = 0; round < options.Rounds; round++)
         {
             for (int daemon = 0; daemon < options.Daemons.Length; daemon++)
             {
                 work.Clean();
                 int index = daemon;
-                scenario.Run(
-                    new BenchRun(options.Daemons[daemon], work, options.Burst, round == 0),
-                    (name, unit, better, value) => report.Add(name, unit, better, index, value));
+                var run = new BenchRun(options.Daemons[daemon], work, options.Burst, round == 0);
+                wellDone &= Succeeds(
+                    $"{scenario.Name}, {run.Program}, round {round + 1}",
+                    () => scenario.Run(run, (name, unit, better, value) => report.Add(name, unit, better, index, value)));
             }
+        }
+
+        return wellDone;
+    }
+
+    /// <summary>Runs a piece; tells in one line why it failed, so that the others go on.</summary>
+    private static bool Succeeds(string what, Action piece)
+    {
+        try
+        {
+            piece();
+            return true;
+        }
+        catch (Exception failure)
+        {
+            Console.Error.WriteLine($"# {what} FAILED: {failure.GetBaseException().Message}");
+            return false;
         }
     }
 }

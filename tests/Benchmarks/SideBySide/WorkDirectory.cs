@@ -36,11 +36,16 @@ internal sealed class WorkDirectory : IDisposable
     public static void Tool(string program, params string[] arguments)
     {
         using var process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true })!;
-        process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
+        process.BeginOutputReadLine();
+        if (!process.WaitForExit(Patience.Tool))
+        {
+            process.Kill();
+            throw new InvalidOperationException($"{program} {arguments[0]} did not end");
+        }
+
         if (process.ExitCode != 0)
         {
-            throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} exited with {process.ExitCode}");
+            throw new InvalidOperationException($"{program} {arguments[0]} exited with {process.ExitCode}");
         }
     }
 

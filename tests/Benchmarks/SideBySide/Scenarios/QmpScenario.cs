@@ -1,5 +1,3 @@
-using System.Diagnostics;
-using System.Text;
 using System.Text.Json.Nodes;
 
 namespace Benchmarks.SideBySide.Scenarios;
@@ -22,8 +20,8 @@ internal sealed class QmpScenario : IScenario
     public void Run(BenchRun run, Record record)
     {
         using var daemon = new Daemon(run);
-        Measure(daemon, run.Burst, Version, 1, "query-version, one at a time", record);
-        Measure(daemon, run.Burst, Version, 2000, "query-version, pipelined", record);
+        QmpLoad.Measure(daemon, run.Burst, Version, 1, "query-version, one at a time", record);
+        QmpLoad.Measure(daemon, run.Burst, Version, 2000, "query-version, pipelined", record);
         if (Path.GetFileName(run.Program) != SingleClientDaemon)
         {
             MeasureIdleSessions(daemon, record);
@@ -34,31 +32,8 @@ internal sealed class QmpScenario : IScenario
             daemon.Qmp.Command("blockdev-add", new JsonObject { ["driver"] = "null-co", ["node-name"] = $"n{i}", ["size"] = 1 << 30 });
         }
 
-        Measure(daemon, run.Burst, NodeList, 1, $"query-named-block-nodes, {Nodes} nodes, one at a time", record);
-        Measure(daemon, run.Burst, NodeList, 100, $"query-named-block-nodes, {Nodes} nodes, pipelined", record);
-    }
-
-    private static void Measure(Daemon daemon, TimeSpan burst, string command, int batch, string name, Record record)
-    {
-        byte[] commands = Encoding.ASCII.GetBytes(string.Concat(Enumerable.Repeat(command, batch)));
-        daemon.Qmp.Pipeline(commands, batch, TimeSpan.Zero);
-        double cpu = daemon.CpuSeconds();
-        var clock = Stopwatch.StartNew();
-        long done = 0;
-        if (batch > 1)
-        {
-            done = daemon.Qmp.Pipeline(commands, batch, burst);
-        }
-        else
-        {
-            for (; clock.Elapsed < burst; done++)
-            {
-                daemon.Qmp.Exchange(commands);
-            }
-        }
-
-        record(name, "/s", Better.More, done / clock.Elapsed.TotalSeconds);
-        record($"{name}, CPU", "µs", Better.Less, (daemon.CpuSeconds() - cpu) * 1e6 / done);
+        QmpLoad.Measure(daemon, run.Burst, NodeList, 1, $"query-named-block-nodes, {Nodes} nodes, one at a time", record);
+        QmpLoad.Measure(daemon, run.Burst, NodeList, 100, $"query-named-block-nodes, {Nodes} nodes, pipelined", record);
     }
 
     private static void MeasureIdleSessions(Daemon daemon, Record record)
