@@ -115,7 +115,8 @@ public sealed class BlockCopy
     {
         lock (_lock)
         {
-            claim = TryTakeWithin(_cursor, _sizeBytes, out busy) ?? TryTakeWithin(0, _cursor, out busy);
+            busy = null;
+            claim = TryTakeWithin(_cursor, _sizeBytes, ref busy) ?? TryTakeWithin(0, _cursor, ref busy);
             if (claim is null)
             {
                 return false;
@@ -211,33 +212,47 @@ public sealed class BlockCopy
 
     private static long AlignUp(long value, int unit) => (value + unit - 1) & -(long)unit;
 
-    private RangeClaim? TryTakeWithin(long start, long end, out Task? busy)
+    /// <summary>Claims an area that was dirty a moment ago, and clears its bits.</summary>
+    /// <param name="offset">Its first byte.</param>
+    /// <param name="length">Its bytes, whole units or up to the size.</param>
+    /// <param name="busyEnd">Where the claim in the way ends, if there is one.</param>
+    /// <param name="busy">Completes when that claim is given back.</param>
+    /// <returns>Null if a claim is in the way, or the area is not dirty all over any more.</returns>
+    internal RangeClaim? TryTakeArea(long offset, long length, out long busyEnd, out Task? busy)
     {
-        busy = null;
+        if (InFlight.TryClaim(offset, length, out busyEnd, out busy) is not { } claim)
+        {
+            return null;
+        }
+
+        // Rounded up, for the last unit of the disk may be a short one.
+        bool isDirty = _bitmaps.TakeDirtyArea(_dirty, offset, offset + length, AlignUp(length, _unit), out long taken, out long takenLength);
+        if (isDirty && (taken, takenLength) == (offset, length))
+        {
+            return claim;
+        }
+
+        // Before the claim a guest's write had some of it copied, and has changed it since: that must not be copied again.
+        if (isDirty)
+        {
+            _bitmaps.SetDirty(_dirty, taken, takenLength);
+        }
+
+        InFlight.Release(claim);
+        return null;
+    }
+
+    private RangeClaim? TryTakeWithin(long start, long end, ref Task? busy)
+    {
         while (start < end && _bitmaps.NextDirtyArea(_dirty, start, end, Math.Max(_chunk, LookAhead), out long offset, out long length))
         {
-            length = Math.Min(length, ChunkAt(offset));
-            if (InFlight.TryClaim(offset, length, out long busyEnd, out Task? inTheWay) is not { } claim)
-            {
-                busy ??= inTheWay;
-                start = busyEnd;
-                continue;
-            }
-
-            // Rounded up, for the last unit of the disk may be a short one.
-            bool isDirty = _bitmaps.TakeDirtyArea(_dirty, offset, offset + length, AlignUp(length, _unit), out long taken, out long takenLength);
-            if (isDirty && (taken, takenLength) == (offset, length))
+            if (TryTakeArea(offset, Math.Min(length, ChunkAt(offset)), out long busyEnd, out Task? inTheWay) is { } claim)
             {
                 return claim;
             }
 
-            // Before the claim a guest's write had some of it copied, and has changed it since: that must not be copied again.
-            if (isDirty)
-            {
-                _bitmaps.SetDirty(_dirty, taken, takenLength);
-            }
-
-            InFlight.Release(claim);
+            busy ??= inTheWay;
+            start = Math.Max(start, busyEnd);
         }
 
         return null;

@@ -523,9 +523,11 @@ public abstract class BlockNode : IBlockParent
     /// <summary>Takes note of the medium's size: at open or after a truncate.</summary>
     protected void SetSize(long sizeBytes)
     {
-        if (Interlocked.Exchange(ref _sizeBytes, sizeBytes) != sizeBytes)
+        if (sizeBytes != SizeBytes)
         {
+            // The bitmaps first: a write that finds the disk long enough already must be able to mark all of its range.
             Bitmaps.Resize(sizeBytes);
+            Volatile.Write(ref _sizeBytes, sizeBytes);
         }
     }
 

@@ -66,43 +66,67 @@ public sealed class NodeBitmapsConcurrencyTests
     }
 
     [Test]
-    public void A_walk_over_the_runs_shows_one_instant_with_every_write_acknowledged_before_it()
+    public void A_walk_over_the_runs_shows_one_instant_whatever_is_written_and_looked_at_meanwhile([Values] bool isJobs)
     {
-        // For each granule of the lower half the writer then dirties its partner in the upper half: no instant shows partners that are ahead.
         var node = new NodeBitmaps(Size);
-        DirtyBitmap[] bitmaps = [node.Add("fine", Granularity), node.Add("same", Granularity)];
+        node.Add("of the same history", Granularity);
+        DirtyBitmap bitmap = isJobs ? node.AddAnonymous(Granularity) : node.Add("b", Granularity);
+        node.MarkWritten(0, 1);
+        HeldThread? meanwhile = null;
+        var runs = new List<(long Length, bool IsDirty)>();
+        node.TellRuns(bitmap, 0, Size, (length, isDirty) =>
+        {
+            meanwhile ??= new HeldThread(() =>
+            {
+                node.MarkWritten(Size / 2, 1);
+                node.List();
+            });
+            runs.Add((length, isDirty));
+            return true;
+        });
+        meanwhile!.Join();
+        Assert.That(runs, Is.EqualTo(new[] { (Granularity, true), (Size - Granularity, false) }));
+        Assert.That(node.IsDirty(bitmap, Size / 2, Size, out _), Is.True);
+    }
+
+    [Test]
+    public void A_page_of_ranges_shows_one_instant_with_every_write_acknowledged_before_it()
+    {
+        // Every fourth granule is dirty, so that a page takes its time. The writer dirties the one two behind each of them in the lower half
+        // and then its partner in the upper half: no instant shows partners that are ahead.
+        const int Pairs = 1 << 17;
+        const long Middle = 4L * Pairs * Granularity;
+        var node = new NodeBitmaps(2 * Middle);
+        DirtyBitmap bitmap = node.Add("b", Granularity);
+        for (long i = 0; i < 2 * Pairs; i++)
+            node.MarkWritten(4 * i * Granularity, 1);
         int written = 0;
+        int pages = 0;
         var writer = new Thread(() =>
         {
-            for (int i = 0; i < Granules / 4; i++)
+            while (Volatile.Read(ref pages) == 0)
+                Thread.Yield();
+            for (int i = 0; i < Pairs; i++)
             {
-                node.MarkWritten(2L * i * Granularity, 1);
-                node.MarkWritten((Size / 2) + (2L * i * Granularity), 1);
+                node.MarkWritten(((4L * i) + 2) * Granularity, 1);
+                node.MarkWritten(Middle + (((4L * i) + 2) * Granularity), 1);
                 Volatile.Write(ref written, i + 1);
+                Thread.SpinWait(30);
             }
         });
         writer.Start();
-        for (bool isLast = false; !isLast;)
+        for (bool isLast = false; !isLast; pages++)
         {
             isLast = !writer.IsAlive;
-            foreach (DirtyBitmap bitmap in bitmaps)
-            {
-                int before = Volatile.Read(ref written);
-                long lower = 0;
-                long upper = 0;
-                long at = 0;
-                node.TellRuns(bitmap, 0, Size, (length, isDirty) =>
-                {
-                    lower += isDirty && at < Size / 2 ? 1 : 0;
-                    upper += isDirty && at >= Size / 2 ? 1 : 0;
-                    at += length;
-                    return true;
-                });
-                Assert.That(at, Is.EqualTo(Size));
-                Assert.That(upper, Is.AtLeast(before));
-                Assert.That(lower, Is.AtLeast(upper).And.AtMost(upper + 1));
-            }
+            int before = Volatile.Read(ref written);
+            IReadOnlyList<(long Offset, long Length)> ranges = node.DirtyRanges(bitmap, 0, int.MaxValue, out _);
+            int lower = ranges.Count(range => range.Offset < Middle) - Pairs;
+            int upper = ranges.Count(range => range.Offset >= Middle) - Pairs;
+            Assert.That(upper, Is.AtLeast(before));
+            Assert.That(lower, Is.AtLeast(upper).And.AtMost(upper + 1));
         }
+
+        Assert.That(written, Is.EqualTo(Pairs));
     }
 
     [Test]

@@ -1,6 +1,8 @@
 using Monitor.Block;
 using Monitor.Block.Bitmaps;
+using Monitor.Block.Drivers.File;
 using NUnit.Framework;
+using Unit.Drivers;
 using Unit.Nbd;
 
 namespace Unit.Bitmaps;
@@ -75,4 +77,30 @@ public sealed class NodeMarkingTests
         await node.DiscardAsync(0, Unit);
         Assert.That(node.Bitmaps.CountDirtyBytes(bitmap), Is.Zero);
     }
+
+    [Test]
+    public void A_write_inside_what_another_one_has_just_added_to_the_disk_is_marked()
+    {
+        using var file = new TemporaryFile(0);
+        var node = new FileNode(new BlockNodeSettings { NodeName = "f" }, file.Name);
+        Run(node.OpenAsync());
+        DirtyBitmap watched = node.Bitmaps.Add("watched", Unit);
+        DirtyBitmap walked = node.Bitmaps.AddAnonymous(Unit);
+        Run(node.WriteAsync(0, new byte[1]));
+        var writers = new List<HeldThread>();
+        node.Bitmaps.TellRuns(walked, 0, 1, (_, _) =>
+        {
+            // The bitmaps cannot change now, so the first writer stops where it has them follow the new size.
+            writers.Add(new HeldThread(() => Run(node.WriteAsync(9 * Unit, new byte[1]))));
+            writers.Add(new HeldThread(() => Run(node.WriteAsync(5 * Unit, new byte[1]))));
+            return true;
+        });
+        writers.ForEach(writer => writer.Join());
+        Assert.That(
+            node.Bitmaps.DirtyRanges(watched, 0, 10, out _),
+            Is.EqualTo(new[] { (0L, (long)Unit), (5L * Unit, Unit), (9L * Unit, 1) }));
+        Run(node.CloseAsync());
+    }
+
+    private static void Run(ValueTask task) => task.AsTask().GetAwaiter().GetResult();
 }
