@@ -15,7 +15,19 @@ public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
     private const int EINTR = 4;
     private const int EAGAIN = 11;
 
+    private const short PollHangUp = 0x2010;
+
     private readonly int _descriptor = (int)socket.Handle;
+
+    /// <summary>Whether the peer has closed its end; bytes it sent before may still be unread.</summary>
+    public bool HasHungUp
+    {
+        get
+        {
+            var asked = new PollEntry { Descriptor = _descriptor, Events = PollHangUp };
+            return Poll(&asked, 1, 0) > 0;
+        }
+    }
 
     /// <summary>Receives what is there, waiting for the first byte.</summary>
     /// <returns>Bytes received; 0 when the connection is over, whoever ended it.</returns>
@@ -142,4 +154,15 @@ public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
 
     [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
     private static partial nint Send(int descriptor, byte* buffer, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "poll")]
+    private static partial int Poll(PollEntry* entries, nuint count, int timeoutMilliseconds);
+
+    /// <summary><c>struct pollfd</c>.</summary>
+    private struct PollEntry
+    {
+        public int Descriptor;
+        public short Events;
+        public short Returned;
+    }
 }

@@ -67,6 +67,22 @@ public sealed class ShutdownTests : IDisposable
         Assert.That(Directory.EnumerateFileSystemEntries(_directory.Path), Is.Empty);
     }
 
+    /// <summary>So does whoever starts it in a script by <c>&amp;</c> or through nohup(1), and QEMU ends all the same.</summary>
+    [TestCase("TERM")]
+    [TestCase("INT")]
+    [TestCase("HUP")]
+    public async Task A_signal_ends_a_daemon_that_was_started_with_it_ignored(string signal)
+    {
+        string script = _directory.File("deaf");
+        await File.WriteAllTextAsync(script, $"#!/bin/sh\ntrap '' TERM INT HUP\nexec {Repository.Daemon} \"$@\"\n");
+        File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        await using DaemonProcess daemon = DaemonProcess.Start(script, _directory);
+        using QmpTestClient client = await daemon.ConnectAsync();
+        Tool.Run("kill", $"-{signal}", daemon.Id.ToString(CultureInfo.InvariantCulture));
+        await client.WaitEventAsync("SHUTDOWN");
+        Assert.That(await daemon.WaitForExitAsync(), Is.Zero);
+    }
+
     /// <summary>The session that ends by itself meets the end of the daemon: as often as not in the same instant.</summary>
     [Test]
     public void Input_that_ends_behind_quit_does_not_spoil_the_end()

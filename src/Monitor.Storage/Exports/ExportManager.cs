@@ -107,7 +107,7 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
     }
 
     /// <summary>Asks for an export's removal; BLOCK_EXPORT_DELETED says when it is gone.</summary>
-    /// <returns>Completes at once while clients still have to leave.</returns>
+    /// <returns>Completes at once while clients that were dropped still have to leave.</returns>
     /// <exception cref="QmpException">There is none, it is going already, or it has clients and the mode is safe.</exception>
     public ValueTask DeleteAsync(string id, BlockExportRemoveMode mode)
     {
@@ -117,9 +117,9 @@ public sealed class ExportManager(BlockGraph graph, ObjectStore objects, DeviceM
             throw new QmpException($"Export '{id}' is already shutting down");
         }
 
-        bool hasClients = export.ConnectionCount > 0;
+        bool dropsClients = mode == BlockExportRemoveMode.Hard && export.ConnectionCount > 0;
         Task removal = RemoveAsync(export, mode);
-        return hasClients && !removal.IsFaulted ? default : new ValueTask(removal);
+        return dropsClients && !removal.IsFaulted ? default : new ValueTask(removal);
     }
 
     /// <summary>The bitmap of that name that is nearest to a node; one that goes on recording fits no export that promises not to change.</summary>

@@ -110,7 +110,7 @@ public sealed class NbdExport
     internal IReadOnlyList<NbdContext> Contexts { get; }
 
     /// <summary>Takes the export off the server: no new client finds it, the present ones are dropped, their requests finish. A turn.</summary>
-    /// <param name="mode">Safe refuses while there are clients.</param>
+    /// <param name="mode">Safe refuses while there are clients; who has closed its connection is none.</param>
     /// <returns>Completes when no client is left, the bitmaps are free and <see cref="Removed"/> was called.</returns>
     /// <exception cref="QmpException">It has clients and the mode is safe; thrown before anything is changed.</exception>
     public Task RemoveAsync(BlockExportRemoveMode mode)
@@ -123,7 +123,7 @@ public sealed class NbdExport
         NbdServerConnection[] clients;
         lock (_lock)
         {
-            if (mode == BlockExportRemoveMode.Safe && _clients.Count > 0)
+            if (mode == BlockExportRemoveMode.Safe && _clients.Any(client => !client.HasHungUp))
             {
                 throw new QmpException($"export '{Options.Id}' still in use");
             }

@@ -19,6 +19,9 @@ internal sealed class NbdServerConnection : IDisposable
         _socket = new NbdSocket(socket);
     }
 
+    /// <summary>Whether the client has left, which the connection's thread may not know yet.</summary>
+    public bool HasHungUp => _socket.HasHungUp;
+
     /// <summary>Starts serving, or ends the connection when the system has no thread for it.</summary>
     public void Start()
     {

@@ -55,6 +55,24 @@ public sealed class NbdServerTests
     }
 
     [Test]
+    public async Task A_client_that_has_hung_up_is_no_client_though_a_request_of_it_is_on_its_way()
+    {
+        using var host = new NbdHost();
+        host.Node.CloseGate();
+        using (NbdScriptedClient client = host.Connect().Go())
+        {
+            client.Send(NbdCommand.Write, 0, 3, payload: [1, 2, 3]);
+            NbdHost.Await(() => host.Node.Waiting == 1, "the write never came");
+        }
+
+        Task removal = host.Export.RemoveAsync(BlockExportRemoveMode.Safe);
+        Assert.That(removal.IsCompleted, Is.False);
+        host.Node.OpenGate();
+        await removal;
+        Assert.That(host.Node.Bytes[..3].ToArray(), Is.EqualTo(new byte[] { 1, 2, 3 }));
+    }
+
+    [Test]
     public void Hard_removal_drops_the_clients_and_frees_bitmaps_after_the_requests_on_their_way()
     {
         DirtyBitmap? bitmap = null;
