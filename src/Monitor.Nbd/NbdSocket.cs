@@ -17,6 +17,8 @@ public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
 
     private const short PollHangUp = 0x2010;
 
+    private const uint SpliceNonBlocking = 2;
+
     private readonly int _descriptor = (int)socket.Handle;
 
     /// <summary>Whether the peer has closed its end; bytes it sent before may still be unread.</summary>
@@ -28,6 +30,9 @@ public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
             return Poll(&asked, 1, 0) > 0;
         }
     }
+
+    /// <summary>Whether a client that filled the socket sleeps until most of it is taken, and bytes can be moved on without waiting.</summary>
+    public bool IsLocal { get; } = socket.AddressFamily == AddressFamily.Unix;
 
     /// <summary>Receives what is there, waiting for the first byte.</summary>
     /// <returns>Bytes received; 0 when the connection is over, whoever ended it.</returns>
@@ -54,6 +59,10 @@ public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
 
         return true;
     }
+
+    /// <summary>Moves what is there into a pipe, without waiting; only where <see cref="IsLocal"/> (TCP would wait).</summary>
+    /// <returns>Bytes moved; 0 when there is nothing, no room, or an error, which the next receive tells.</returns>
+    internal int TryMove(int pipe, int most) => (int)Math.Max(0, Splice(_descriptor, null, pipe, null, (nuint)most, SpliceNonBlocking));
 
     /// <summary>Sends everything, waiting for the peer to take it.</summary>
     /// <returns>Whether the connection lasted that long.</returns>
@@ -151,6 +160,9 @@ public sealed unsafe partial class NbdSocket(Socket socket) : IDisposable
 
     [LibraryImport("libc", EntryPoint = "recv", SetLastError = true)]
     private static partial nint Receive(int descriptor, byte* buffer, nuint length, int flags);
+
+    [LibraryImport("libc", EntryPoint = "splice", SetLastError = true)]
+    private static partial nint Splice(int from, long* fromOffset, int to, long* toOffset, nuint length, uint flags);
 
     [LibraryImport("libc", EntryPoint = "send", SetLastError = true)]
     private static partial nint Send(int descriptor, byte* buffer, nuint length, int flags);

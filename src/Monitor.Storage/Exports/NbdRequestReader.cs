@@ -7,7 +7,8 @@ namespace Monitor.Storage.Exports;
 /// <remarks>
 /// <para>The idea: one buffer takes whatever the client sent; requests and small payloads are used where they lie. A payload above
 /// <see cref="LargePayloadBytes"/> goes into an aligned buffer of its own; while such writes follow one another only the 28 bytes
-/// of the next header are received first, so that no payload is copied.</para>
+/// of the next header are received first, so that no payload is copied. Before it is written, what the client has sent behind it is
+/// taken off the socket (<see cref="NbdReadAhead"/>), so that the client goes on.</para>
 /// <para>Example: 64 writes of 4 KiB arrive as 264 KiB; the first call takes 256 KiB, 63 requests are served in place, the 64th is
 /// moved to the front (under 4 KiB copied) and completed by the next call.</para>
 /// <para>A write that is still on its way holds the buffer; then the rest moves to a fresh one.</para>
@@ -24,6 +25,7 @@ internal sealed class NbdRequestReader(NbdSocket socket) : IDisposable
     private int _end;
     private int _needed = NbdRequestHeader.Size;
     private bool _headersOnly;
+    private NbdReadAhead? _ahead;
 
     /// <summary>Where small payloads lie; a request that is not done when it returns must retain it.</summary>
     public NbdBuffer Buffer { get; private set; } = NbdBuffer.Rent(CapacityBytes);
@@ -84,14 +86,45 @@ internal sealed class NbdRequestReader(NbdSocket socket) : IDisposable
         Buffer.Span(_start, here).CopyTo(destination);
         _start += here;
         _headersOnly = true;
-        return socket.ReceiveExactly(destination[here..]);
+        for (destination = destination[here..]; !destination.IsEmpty; destination = destination[here..])
+        {
+            here = Receive(destination);
+            if (here == 0)
+            {
+                return false;
+            }
+        }
+
+        TakeAhead();
+        return true;
     }
 
     /// <inheritdoc/>
-    public void Dispose() => Buffer.Release();
+    public void Dispose()
+    {
+        _ahead?.Dispose();
+        Buffer.Release();
+    }
+
+    /// <summary>Lets a client that sent as much as its socket holds go on while the payload is written.</summary>
+    private void TakeAhead()
+    {
+        if (!socket.IsLocal || _ahead is { Count: > 0 })
+        {
+            return;
+        }
+
+        _ahead ??= NbdReadAhead.TryCreate();
+        _ahead?.Take(socket);
+    }
 
     private int Receive(Span<byte> room)
     {
+        if (_ahead is { Count: > 0 })
+        {
+            return _ahead.Read(room);
+        }
+
         _polling.Begin();
         int received = _polling.IsLooking ? socket.TryReceive(room) : socket.Receive(room);
         while (received < 0)

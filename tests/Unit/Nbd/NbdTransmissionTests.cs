@@ -40,6 +40,42 @@ public sealed class NbdTransmissionTests
         Assert.That(_host.Node.Bytes.Slice(12345, length).SequenceEqual(payload), Is.True);
     }
 
+    [TestCase(1)]
+    [TestCase(2)]
+    public void Writes_long_and_short_that_follow_without_a_pause_stay_whole(int seed)
+    {
+        var random = new Random(seed);
+        byte[] expected = new byte[NbdHost.SizeBytes];
+        _client.Go();
+        using var requests = new MemoryStream();
+        int count = 0;
+        for (int end = 0; ; count++)
+        {
+            int length = random.Next(1, random.Next(3) == 0 ? 4096 : 400_000);
+            int offset = random.Next(NbdHost.SizeBytes - length);
+            end += length;
+            if (end > 24 << 20)
+            {
+                break;
+            }
+
+            byte[] payload = Pattern(length, count);
+            payload.CopyTo(expected, offset);
+            byte[] header = new byte[NbdRequestHeader.Size];
+            new NbdRequestHeader(NbdCommandFlags.None, NbdCommand.Write, (ulong)count, (ulong)offset, (uint)length).Write(header);
+            requests.Write(header);
+            requests.Write(payload);
+        }
+
+        _client.Stream.Write(requests.GetBuffer(), 0, (int)requests.Length);
+        for (int i = 0; i < count; i++)
+        {
+            Assert.That(_client.ReadSimple(), Is.EqualTo(new NbdSimpleReply(NbdError.None, (ulong)i)), $"seed {seed}");
+        }
+
+        Assert.That(_host.Node.Bytes.SequenceEqual(expected), Is.True, $"seed {seed}");
+    }
+
     [TestCase(100)]
     [TestCase(300_000)]
     public void Simple_replies_carry_the_bytes_behind_them(int length)
