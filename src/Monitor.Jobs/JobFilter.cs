@@ -50,6 +50,7 @@ internal static class JobFilter
             throw;
         }
 
+        filter.IsJobOwned = true;
         graph.Add(filter);
     }
 
@@ -69,6 +70,7 @@ internal static class JobFilter
     /// <returns>Completes when it is closed, and whatever else nobody wants any more.</returns>
     public static Task CloseAsync(BlockGraph graph, BlockNode filter)
     {
+        filter.IsJobOwned = false;
         if (filter.Parents.Count > 0)
         {
             // Its users could not be moved: it stays, and passes everything.

@@ -78,7 +78,6 @@ public static class BlockActivation
             {
                 await BlockThreads.RunAsync(node.EnterActiveAsync);
                 entered.Push(node);
-                node.TellParentsSize();
                 DaemonLog.Info("Block", $"node {node.NodeName} is active");
             }
         }

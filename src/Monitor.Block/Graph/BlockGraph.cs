@@ -287,7 +287,7 @@ public sealed partial class BlockGraph
         return ReleaseAsync(from);
     }
 
-    /// <summary>Closes a node that nobody uses: no parent and not the client's. Its children follow.</summary>
+    /// <summary>Closes a node that nobody uses: no parent, not the client's and not a job's. Its children follow.</summary>
     /// <returns>Completes when all of them have been closed, also if somebody else has begun it.</returns>
     public ValueTask ReleaseAsync(BlockNode node)
     {
@@ -297,7 +297,7 @@ public sealed partial class BlockGraph
             return new ValueTask(closing);
         }
 
-        if (node.IsMonitorOwned || node.Parents.Count > 0 || !_nodes.Remove(node.NodeName))
+        if (node.IsMonitorOwned || node.IsJobOwned || node.Parents.Count > 0 || !_nodes.Remove(node.NodeName))
         {
             return default;
         }

@@ -78,6 +78,9 @@ public abstract class BlockNode : IBlockParent
     /// <summary>Created by the client (<c>blockdev-add</c>) and so kept until the client deletes it.</summary>
     public bool IsMonitorOwned { get; internal set; }
 
+    /// <summary>Put in by a job, and kept until the job takes it out, also while nobody else uses it.</summary>
+    public bool IsJobOwned { get; set; }
+
     /// <summary>Shows its child's content; put in by a job or an option.</summary>
     public virtual bool IsFilter => false;
 
@@ -319,6 +322,9 @@ public abstract class BlockNode : IBlockParent
     /// <summary>The backing file that the image's header names, once open; <see langword="null"/> if it names none or the format cannot.</summary>
     public virtual BackingImage? BackingFromImage => null;
 
+    /// <summary>The edge's name of what holds the image, or is shown.</summary>
+    protected internal const string FileChild = "file";
+
     /// <summary>The edge's name of an external data file.</summary>
     protected internal const string DataFileChild = "data-file";
 
@@ -347,16 +353,6 @@ public abstract class BlockNode : IBlockParent
     {
         await DoTruncateAsync(sizeBytes).ConfigureAwait(false);
         SetSize(sizeBytes);
-        TellParentsSize();
-    }
-
-    /// <summary>Tells the nodes above that this one's size may have changed.</summary>
-    internal void TellParentsSize()
-    {
-        foreach (BlockChild edge in _parents)
-        {
-            (edge.Parent as BlockNode)?.FollowChildSize();
-        }
     }
 
     /// <summary>Lets go of everything the image holds of its own, so that its backing node shows through; what is read must not change by that. Inside a drained section.</summary>
@@ -390,7 +386,7 @@ public abstract class BlockNode : IBlockParent
         }
     }
 
-    /// <summary>Takes note that a child was resized: who shows its child's content has the child's size.</summary>
+    /// <summary>Takes note that a child has another size: who shows its child's content has it too. From any thread.</summary>
     protected internal virtual void FollowChildSize()
     {
     }
@@ -414,6 +410,15 @@ public abstract class BlockNode : IBlockParent
 
     /// <summary>Undoes <see cref="LeaveWritableAsync"/>: the node stays writable after all. Never fails: what cannot be done now is done before the next write.</summary>
     protected internal virtual ValueTask StayWritableAsync() => default;
+
+    /// <summary>Writes what it keeps of its file, in whose place another node is about to come; it is writable and drained.</summary>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    protected internal virtual ValueTask LeaveFileAsync() => default;
+
+    /// <summary>Forgets what it can read again from its file, which is another node now; the one before has everything. It is drained. A turn.</summary>
+    protected internal virtual void OnFileReplaced()
+    {
+    }
 
     /// <summary>Forgets what it keeps of an image that another process may change from now on. It is drained, stored and inactive. A turn.</summary>
     protected internal virtual void OnInactivated()
@@ -520,14 +525,25 @@ public abstract class BlockNode : IBlockParent
     protected virtual ValueTask DoTruncateAsync(long sizeBytes) =>
         throw new BlockIoException(Errno.ENOTSUP, "Image format driver does not support resize");
 
-    /// <summary>Takes note of the medium's size: at open or after a truncate.</summary>
+    /// <summary>Takes note of the medium's size: at open or after a truncate. The nodes above follow.</summary>
     protected void SetSize(long sizeBytes)
     {
-        if (sizeBytes != SizeBytes)
+        lock (_growth)
         {
+            if (sizeBytes == SizeBytes)
+            {
+                return;
+            }
+
             // The bitmaps first: a write that finds the disk long enough already must be able to mark all of its range.
             Bitmaps.Resize(sizeBytes);
             Volatile.Write(ref _sizeBytes, sizeBytes);
+
+            // Under the lock, so that they see one size after the other in this order. Locks are taken upwards only.
+            foreach (BlockChild edge in Parents)
+            {
+                (edge.Parent as BlockNode)?.FollowChildSize();
+            }
         }
     }
 

@@ -14,9 +14,6 @@ namespace Monitor.Block;
 /// </remarks>
 public sealed class BlockOpener
 {
-    /// <summary>The child that stands before its parent in the list of nodes, as in QEMU a format's file does.</summary>
-    private const string FileChild = "file";
-
     private readonly BlockGraph _graph;
     private readonly List<(BlockNode Node, NodeNameReservation Name)> _made = [];
     private readonly HashSet<BlockNode> _opened = [];
@@ -52,13 +49,13 @@ public sealed class BlockOpener
         IBlockDriver driver = BlockDriverTable.Get(options.Driver);
         BlockNodeSettings settings = inherited.Settle(options, options.NodeName ?? NodeName.Generate());
         IReadOnlyList<BlockChildSpec> specs = driver.Children(options);
-        BlockNode? file = specs.FirstOrDefault(spec => spec.Name == FileChild) is { Reference: { } reference } ? await OpenChildAsync(reference, settings) : null;
+        BlockNode? file = specs.FirstOrDefault(spec => spec.Name == BlockNode.FileChild) is { Reference: { } reference } ? await OpenChildAsync(reference, settings) : null;
         settings.CheckForceShare();
         settings.CheckDetectZeroes();
         BlockNode node = Make(driver, settings, options);
         foreach (BlockChildSpec spec in specs)
         {
-            BlockNode? child = spec.Name == FileChild ? file : await OpenChildAsync(spec.Reference, settings);
+            BlockNode? child = spec.Name == BlockNode.FileChild ? file : await OpenChildAsync(spec.Reference, settings);
             await AttachAsync(node, child, spec.Reference.Reference, spec.Name, spec.Role);
         }
 

@@ -7,7 +7,7 @@ namespace Monitor.Block;
 /// <summary>Gives open nodes new options, all of them or none: read-only or not, caching, discards, another backing node or file.</summary>
 /// <remarks>
 /// <para>Queue: every named node and, below it, those opened in its definition (they take from it what their own options leave open).
-/// Plan: what changes of each, in that order, for it decides what a client hears of several mistakes. Then, with the doors closed: what becomes read-only stores what it keeps in memory; settings and edges change in one turn, and the
+/// Plan: what changes of each, in that order, for it decides what a client hears of several mistakes. Then, with the doors closed: what becomes read-only stores what it keeps in memory, what gets another file writes its tables to the one it has; settings and edges change in one turn, and the
 /// permissions that follow are checked (this reopens files); what becomes writable prepares its image. If one of these refuses, the ones
 /// before it are undone, last first, so the graph is as it was.</para>
 /// <para>Example: <c>{"node-name": "q", "driver": "qcow2", "file": "f", "read-only": true}</c>. The bitmaps of q are stored and become
@@ -211,12 +211,6 @@ public sealed class BlockReopen
         }
 
         BlockGraph.CheckActivity(parent, name, child);
-
-        if (edge is not null && (edge.Role & BlockChildRole.Metadata) != 0)
-        {
-            throw new QmpException($"Cannot change the option '{name}'");
-        }
-
         if (edge is not null)
         {
             CheckNotFrozen(parent, edge);
@@ -314,6 +308,14 @@ public sealed class BlockReopen
             {
                 undo.Push(() => new ValueTask(BlockThreads.RunAsync(reopen.Node.StayWritableAsync)));
                 await BlockThreads.RunAsync(reopen.Node.LeaveWritableAsync);
+            }
+        }
+
+        foreach (NodeReopen reopen in _nodes)
+        {
+            if (reopen.ReplacesFile && !reopen.Node.IsReadOnly)
+            {
+                await BlockThreads.RunAsync(reopen.Node.LeaveFileAsync);
             }
         }
 

@@ -32,6 +32,9 @@ internal sealed class NodeReopen(BlockNode node, BlockdevOptions? options)
     /// <summary>The nodes that were children before.</summary>
     public List<BlockNode> Left { get; } = [];
 
+    /// <summary>Whether it gets another node as its file.</summary>
+    public bool ReplacesFile => Edges.Exists(moved => moved.Edge is { Name: BlockNode.FileChild });
+
     /// <summary>Whether it was writable and is to be read-only, and writes at all.</summary>
     public bool BecomesReadOnly => node.IsActive && Settings!.ReadOnly && !_settingsBefore.ReadOnly;
 
@@ -47,6 +50,8 @@ internal sealed class NodeReopen(BlockNode node, BlockdevOptions? options)
         {
             Move(edge, child);
         }
+
+        TellFile();
     }
 
     /// <summary>Takes back everything that <see cref="Apply"/> did.</summary>
@@ -59,6 +64,7 @@ internal sealed class NodeReopen(BlockNode node, BlockdevOptions? options)
 
         _undo.Clear();
         Left.Clear();
+        TellFile();
         node.Settings = _settingsBefore;
         node.SettingsBeforeReopen = null;
         node.Reconfigure(_optionsBefore);
@@ -69,6 +75,14 @@ internal sealed class NodeReopen(BlockNode node, BlockdevOptions? options)
     {
         node.SettingsBeforeReopen = null;
         node.Definition = options;
+    }
+
+    private void TellFile()
+    {
+        if (ReplacesFile)
+        {
+            node.OnFileReplaced();
+        }
     }
 
     private void Move(BlockChild? edge, BlockNode? child)

@@ -154,7 +154,7 @@ public sealed class Drive : IRequestPolicy
     {
         Device = device;
         string description = Backend.Description;
-        Backend.Description = $"block device '{(Name.Length > 0 ? Name : device.Id ?? device.QdevName)}'";
+        Backend.Description = $"block device '{DisplayName}'";
         try
         {
             ApplyPermissions();

@@ -26,6 +26,7 @@ internal sealed class DrainMachine : IDisposable
     private const string Target = "target";
     private const string Job = "job";
     private const string Group = "limits";
+    private const string EndlessGroup = "endless";
 
     private readonly string _folder = Directory.CreateTempSubdirectory("unit-").FullName;
     private readonly BlockGraph _graph;
@@ -72,6 +73,7 @@ internal sealed class DrainMachine : IDisposable
     {
         var machine = new DrainMachine();
         machine.Turn(() => machine._graph.ThrottleGroups.Add(Group));
+        machine.Turn(() => machine._graph.ThrottleGroups.Add(EndlessGroup));
         foreach (DiskTwin disk in machine.Disks)
         {
             await machine.AddImageAsync(disk.Top);
@@ -113,7 +115,7 @@ internal sealed class DrainMachine : IDisposable
             return new DrainedChange("cancel", CancelAsync) { AfterAsync = () => DeleteAsync(Target) };
         }
 
-        return random.Next(9) switch
+        return random.Next(10) switch
         {
             0 => await SnapshotAsync(isRefused: false),
             1 => await SnapshotAsync(isRefused: true),
@@ -122,6 +124,7 @@ internal sealed class DrainMachine : IDisposable
             5 => new DrainedChange("reopen", () => ReopenAsync(random.Next(2) == 0)),
             6 => await BackupAsync(),
             7 => new DrainedChange("device_del", () => _devices.RemoveAsync("disk")) { TakesMedium = true, AfterAsync = () => Loop.RunAsync(AddDeviceAsync) },
+            8 => await FileAsync(),
             _ => random.Next(2) == 0 ? Resize() : Throttle(random.Next(2) * 1_000_000),
         };
     }
@@ -236,13 +239,31 @@ internal sealed class DrainMachine : IDisposable
     private Task PointAsync(string node) =>
         new DeviceTree(_devices).SetAsync("/machine/peripheral/disk", "drive", QmpInputVisitor.Parse($"{{'drive': '{node}'}}")).AsTask();
 
-    private async Task ReopenAsync(bool isUnmap)
+    private async Task ReopenAsync(bool isUnmap, string? file = null)
     {
         BlockNode node = _graph.Get(DrivesDisk.Top);
+        file ??= node.Children.First(child => child.Name == "file").Node.NodeName;
         string backing = node.Backing is { } edge ? $"'backing': '{edge.Node.NodeName}', " : "";
         BlockdevOptions options = Parse(
-            $"{{'driver': 'qcow2', 'node-name': '{node.NodeName}', {backing}'discard': '{(isUnmap ? "unmap" : "ignore")}', 'file': '{FileOf(node.NodeName)}'}}");
+            $"{{'driver': 'qcow2', 'node-name': '{node.NodeName}', {backing}'discard': '{(isUnmap ? "unmap" : "ignore")}', 'file': '{file}'}}");
         await _nodes.BlockdevReopenAsync(new BlockdevReopenArguments { Options = [options] });
+    }
+
+    /// <summary>Puts a filter between an image and its file, or takes it away.</summary>
+    private async Task<DrainedChange> FileAsync()
+    {
+        string image = DrivesDisk.Top;
+        string between = $"{image}-between";
+        bool isThere = _graph.Find(between) is not null;
+        if (!isThere)
+        {
+            await AddAsync($"{{'driver': 'throttle', 'throttle-group': '{EndlessGroup}', 'node-name': '{between}', 'discard': 'unmap', 'file': '{FileOf(image)}'}}");
+        }
+
+        return new DrainedChange("file", () => ReopenAsync(isUnmap: true, isThere ? FileOf(image) : between))
+        {
+            AfterAsync = () => isThere ? DeleteAsync(between) : Task.CompletedTask,
+        };
     }
 
     private DrainedChange Resize()

@@ -59,6 +59,9 @@ internal sealed class ImageMetadata
         Map = new ClusterMap(this, l1, _sizes.SliceBytes, _sizes.L2Bytes);
     }
 
+    /// <summary>Forgets all cached L2 slices and refcount blocks. The doors are closed and everything is written back.</summary>
+    public void ForgetBlocks() => Adopt(Map.CopyL1(), Refcounts.CopyTable(), Snapshots, SnapshotTableBytes);
+
     /// <summary>Takes note of where the bitmap directory is now.</summary>
     public void NoteBitmapDirectory() =>
         Clusters.BitmapDirectoryPlace =

@@ -2,7 +2,7 @@ using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
 
-/// <summary>From writable to read-only or to another process, and back, while the image is open.</summary>
+/// <summary>From writable to read-only, to another process or to another file, and back, while the image is open.</summary>
 /// <remarks>
 /// A writable image has its bitmaps marked in use on disk, so that a crash leaves none that looks exact and is not. When a reopen to
 /// read-only is refused after the bitmaps were stored, and marking them again fails too, writes are held back: each one first tries
@@ -64,6 +64,13 @@ public sealed partial class Qcow2Node
             _isHeldBack = true;
         }
     }
+
+    /// <inheritdoc/>
+    protected internal override ValueTask LeaveFileAsync() => _image.StoreAsync();
+
+    /// <inheritdoc/>
+    /// <remarks>As in QEMU the new file holds the same image: header, L1 and refcount table stay as they are in memory, and so do the bitmaps.</remarks>
+    protected internal override void OnFileReplaced() => _image.ForgetBlocks();
 
     /// <inheritdoc/>
     protected internal override void OnInactivated() => _storedBitmaps.Forget();
