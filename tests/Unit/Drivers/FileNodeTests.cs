@@ -18,6 +18,20 @@ public sealed class FileNodeTests : DriverContract
     public void RemoveFile() => _file.Dispose();
 
     [Test]
+    public async Task Who_shows_the_file_has_its_size_whoever_made_it_longer()
+    {
+        using var graph = new TestGraph();
+        BlockNode file = await OpenAsync();
+        var filters = new FaultNode[] { new("lower"), new("upper") };
+        graph.Attach(filters[0], file, "file", BlockChildRole.Filtered | BlockChildRole.Primary);
+        graph.Attach(filters[1], filters[0], "file", BlockChildRole.Filtered | BlockChildRole.Primary);
+        await file.WriteAsync(file.SizeBytes + 1000, new byte[] { 1 });
+        Assert.That(filters.Select(filter => filter.SizeBytes), Is.All.EqualTo(file.SizeBytes));
+        await Task.WhenAll(Enumerable.Range(1, 64).Select(i => Task.Run(() => file.WriteAsync(file.SizeBytes + i, new byte[] { 1 }).AsTask())));
+        Assert.That(filters.Select(filter => filter.SizeBytes), Is.All.EqualTo(file.SizeBytes));
+    }
+
+    [Test]
     public async Task A_write_past_the_end_makes_the_node_longer()
     {
         BlockNode node = await OpenAsync();
