@@ -16,19 +16,20 @@ internal sealed class Qcow2HeaderCluster
     private const int RoomForBitmaps =
         ((MostPaddings + 1) * Qcow2HeaderExtension.PrefixBytes) + Qcow2BitmapExtension.Size;
 
-    private readonly byte[] _stored;
+    /// <summary>What the image holds, without the zeroes behind the last sector in use: mostly one sector of a cluster.</summary>
+    private byte[] _stored;
 
     /// <summary>Makes the first cluster from what was read or built.</summary>
     /// <param name="header">The fixed part.</param>
     /// <param name="extensions">In their order.</param>
     /// <param name="backingFile">The backing file's name, if any.</param>
     /// <param name="stored">What the image holds in its first cluster now; zeroes for a new one.</param>
-    public Qcow2HeaderCluster(Qcow2Header header, List<Qcow2HeaderExtension> extensions, string? backingFile, byte[] stored)
+    public Qcow2HeaderCluster(Qcow2Header header, List<Qcow2HeaderExtension> extensions, string? backingFile, ReadOnlySpan<byte> stored)
     {
         Header = header;
         Extensions = extensions;
         BackingFile = backingFile;
-        _stored = stored;
+        _stored = UsedSectors(stored);
     }
 
     /// <summary>The fixed part as it is to be; another object after a write of it has failed.</summary>
@@ -69,7 +70,7 @@ internal sealed class Qcow2HeaderCluster
         byte[] bytes = new byte[Header.ClusterBytes];
         if (Header.HeaderBytes > Qcow2Header.KnownBytes)
         {
-            _stored.AsSpan(0, (int)Header.HeaderBytes).CopyTo(bytes);
+            _stored.AsSpan(0, Math.Min(_stored.Length, (int)Header.HeaderBytes)).CopyTo(bytes);
         }
 
         int position = WriteExtensions(bytes, (int)Header.HeaderBytes);
@@ -86,7 +87,7 @@ internal sealed class Qcow2HeaderCluster
         byte[] bytes = ToBytes();
         if (old.BackingFileOffset != 0 && Header.BackingFileOffset >= old.BackingFileOffset + old.BackingFileBytes)
         {
-            byte[] step = [.. _stored];
+            byte[] step = Stored();
             bytes.AsSpan((int)Header.BackingFileOffset, (int)Header.BackingFileBytes).CopyTo(step.AsSpan((int)Header.BackingFileOffset));
             await WriteSectorsAsync(file, step).ConfigureAwait(false);
             await file.FlushAsync().ConfigureAwait(false);
@@ -104,7 +105,7 @@ internal sealed class Qcow2HeaderCluster
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public async ValueTask SwitchAsync(ImageFile file)
     {
-        byte[] before = [.. _stored];
+        byte[] before = Stored();
         bool fits = false;
         try
         {
@@ -132,7 +133,7 @@ internal sealed class Qcow2HeaderCluster
             file.ThrowIfFailed();
             await file.WriteAsync(0, before).ConfigureAwait(false);
             await file.FlushAsync().ConfigureAwait(false);
-            before.CopyTo(_stored.AsSpan());
+            _stored = UsedSectors(before);
         }
         catch (BlockIoException)
         {
@@ -143,12 +144,13 @@ internal sealed class Qcow2HeaderCluster
     /// <summary>Writes the sectors that differ; the first of them last, because readers reach the others from it.</summary>
     private async ValueTask WriteSectorsAsync(ImageFile file, byte[] bytes)
     {
-        int first = bytes.AsSpan().CommonPrefixLength(_stored) / Qcow2Format.SectorBytes * Qcow2Format.SectorBytes;
+        byte[] stored = Stored();
+        int first = bytes.AsSpan().CommonPrefixLength(stored) / Qcow2Format.SectorBytes * Qcow2Format.SectorBytes;
         bool mustFlush = false;
         for (int at = bytes.Length - Qcow2Format.SectorBytes; at >= first; at -= Qcow2Format.SectorBytes)
         {
             Memory<byte> sector = bytes.AsMemory(at, Qcow2Format.SectorBytes);
-            if (sector.Span.SequenceEqual(_stored.AsSpan(at, Qcow2Format.SectorBytes)))
+            if (sector.Span.SequenceEqual(stored.AsSpan(at, Qcow2Format.SectorBytes)))
             {
                 continue;
             }
@@ -159,9 +161,24 @@ internal sealed class Qcow2HeaderCluster
             }
 
             await file.WriteAsync(at, sector).ConfigureAwait(false);
-            sector.CopyTo(_stored.AsMemory(at));
+            sector.CopyTo(stored.AsMemory(at));
+            _stored = UsedSectors(stored);
             mustFlush = true;
         }
+    }
+
+    /// <summary>The whole cluster as the image holds it.</summary>
+    private byte[] Stored()
+    {
+        byte[] whole = new byte[Header.ClusterBytes];
+        _stored.CopyTo(whole, 0);
+        return whole;
+    }
+
+    private static byte[] UsedSectors(ReadOnlySpan<byte> cluster)
+    {
+        int used = cluster.LastIndexOfAnyExcept((byte)0) + 1;
+        return cluster[..Math.Max(Qcow2Format.SectorBytes, (used + Qcow2Format.SectorBytes - 1) & -Qcow2Format.SectorBytes)].ToArray();
     }
 
     private int WriteExtensions(byte[] bytes, int position)

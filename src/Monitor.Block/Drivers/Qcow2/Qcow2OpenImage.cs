@@ -1,4 +1,6 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using Monitor.Block.Io;
 using Monitor.Qapi;
 
 namespace Monitor.Block.Drivers.Qcow2;
@@ -7,7 +9,7 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <param name="File">The image's file.</param>
 /// <param name="Header">Its first cluster.</param>
 /// <param name="L1">The active L1 table, in the machine's byte order.</param>
-/// <param name="RefcountTable">The refcount table, in the machine's byte order.</param>
+/// <param name="RefcountTable">The refcount table in the machine's byte order, without the zeroes at its end.</param>
 /// <param name="Snapshots">The snapshot table.</param>
 /// <param name="SnapshotTableBytes">Its length.</param>
 internal sealed record Qcow2OpenImage(
@@ -25,16 +27,13 @@ internal sealed record Qcow2OpenImage(
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public static async ValueTask<Qcow2OpenImage> ReadAsync(ImageFile file, bool readOnly)
     {
-        byte[] start = await ReadHeaderAsync(file, Qcow2Header.KnownBytes).ConfigureAwait(false);
-        Qcow2Header header = ReadHeader(start);
-        byte[] cluster = await ReadHeaderAsync(file, (int)header.ClusterBytes).ConfigureAwait(false);
-        Qcow2HeaderCluster first = ReadFirstCluster(header, cluster);
+        Qcow2Header header = await ReadFromStartAsync(file, Qcow2Header.KnownBytes, ReadHeader).ConfigureAwait(false);
+        Qcow2HeaderCluster first = await ReadFromStartAsync(file, (int)header.ClusterBytes, cluster => ReadFirstCluster(header, cluster))
+            .ConfigureAwait(false);
         CheckFeatures(first, readOnly);
         CheckTables(header, file.SizeBytes);
         file.Tell(BlkdebugEvent.ReftableLoad);
-        ulong[] table = await OrSayAsync(
-            ReadTableAsync(file, header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits >> 3),
-            "Could not initialize refcount handling").ConfigureAwait(false);
+        ulong[] table = await OrSayAsync(ReadRefcountTableAsync(file, header), "Could not initialize refcount handling").ConfigureAwait(false);
         ulong[] l1 = await OrSayAsync(ReadTableAsync(file, header.L1Offset, header.L1Entries), "Could not read L1 table").ConfigureAwait(false);
         (List<Qcow2Snapshot> snapshots, long bytes) = await Qcow2SnapshotTable.ReadAsync(file, header).ConfigureAwait(false);
         var image = new Qcow2OpenImage(file, first, l1, table, snapshots, bytes);
@@ -83,7 +82,7 @@ internal sealed record Qcow2OpenImage(
         return header;
     }
 
-    private static Qcow2HeaderCluster ReadFirstCluster(Qcow2Header header, byte[] cluster)
+    private static Qcow2HeaderCluster ReadFirstCluster(Qcow2Header header, ReadOnlySpan<byte> cluster)
     {
         if (header.BackingFileOffset > (ulong)header.ClusterBytes)
         {
@@ -92,7 +91,7 @@ internal sealed record Qcow2OpenImage(
 
         int start = (int)header.HeaderBytes;
         int end = header.BackingFileOffset != 0 ? (int)header.BackingFileOffset : header.ClusterBytes;
-        List<Qcow2HeaderExtension> extensions = Qcow2HeaderExtension.ReadAll(cluster.AsSpan(Math.Min(start, end)..end));
+        List<Qcow2HeaderExtension> extensions = Qcow2HeaderExtension.ReadAll(cluster[Math.Min(start, end)..end]);
         if (extensions.Find(e => e.Type == Qcow2HeaderExtension.BackingFormat) is { Data.Length: > Qcow2Format.MaximumBackingFormatBytes } format)
         {
             throw new QmpException($"ERROR: ext_backing_format: len={format.Data.Length} too large (>=16)");
@@ -252,15 +251,41 @@ internal sealed record Qcow2OpenImage(
         }
     }
 
-    private static ValueTask<byte[]> ReadHeaderAsync(ImageFile file, int bytes)
+    /// <summary>Reads the first bytes of the image and takes what is wanted from them.</summary>
+    private static ValueTask<T> ReadFromStartAsync<T>(ImageFile file, int length, Func<ReadOnlySpan<byte>, T> take)
     {
         return OrSayAsync(ReadAsync(), "Could not read qcow2 header");
 
-        async ValueTask<byte[]> ReadAsync()
+        async ValueTask<T> ReadAsync()
         {
-            byte[] header = new byte[bytes];
-            await file.ReadAsync(0, header).ConfigureAwait(false);
-            return header;
+            IoBuffer buffer = IoBufferPool.Rent(length);
+            try
+            {
+                await file.ReadAsync(0, buffer.Memory[..length]).ConfigureAwait(false);
+                return take(buffer.Memory.Span[..length]);
+            }
+            finally
+            {
+                buffer.Return();
+            }
+        }
+    }
+
+    /// <summary>Most images use few of the entries: the zeroes behind them take no memory.</summary>
+    private static async ValueTask<ulong[]> ReadRefcountTableAsync(ImageFile file, Qcow2Header header)
+    {
+        int length = (int)(header.RefcountTableClusters << (int)header.ClusterBits);
+        IoBuffer buffer = IoBufferPool.Rent(length);
+        try
+        {
+            Memory<byte> table = buffer.Memory[..length];
+            await file.ReadAsync((long)header.RefcountTableOffset, table).ConfigureAwait(false);
+            int used = table.Span.LastIndexOfAnyExcept((byte)0) + 1;
+            return ReadEntries(table.Span[..Math.Min(length, (used + Qcow2Format.SectorBytes - 1) & -Qcow2Format.SectorBytes)]);
+        }
+        finally
+        {
+            buffer.Return();
         }
     }
 
@@ -282,12 +307,13 @@ internal sealed record Qcow2OpenImage(
     {
         byte[] bytes = new byte[entries * sizeof(ulong)];
         await file.ReadAsync((long)offset, bytes).ConfigureAwait(false);
-        ulong[] table = new ulong[entries];
-        for (int i = 0; i < table.Length; i++)
-        {
-            table[i] = BinaryPrimitives.ReadUInt64BigEndian(bytes.AsSpan(i * sizeof(ulong)));
-        }
+        return ReadEntries(bytes);
+    }
 
+    private static ulong[] ReadEntries(ReadOnlySpan<byte> bytes)
+    {
+        ulong[] table = new ulong[bytes.Length / sizeof(ulong)];
+        BinaryPrimitives.ReverseEndianness(MemoryMarshal.Cast<byte, ulong>(bytes), table);
         return table;
     }
 }

@@ -12,7 +12,7 @@ internal sealed partial class Refcounts
             return block;
         }
 
-        if (blockIndex >= _table.Length)
+        if (blockIndex >= TableEntries)
         {
             await GrowTableAsync(blockIndex).ConfigureAwait(false);
             return (await FindBlockAsync(blockIndex).ConfigureAwait(false))!;
@@ -35,6 +35,12 @@ internal sealed partial class Refcounts
         // Written at once, so that the file reaches over it and it can be read again after an eviction.
         await _file.WriteAsync(block.HostOffset, block.Bytes, BlkdebugEvent.RefblockAllocWrite).ConfigureAwait(false);
         _blocks.Add(block);
+        if (blockIndex >= _table.Length)
+        {
+            long sectors = (blockIndex / EntriesPerSector) + 1;
+            Array.Resize(ref _table, (int)Math.Min(TableEntries, Math.Max(sectors * EntriesPerSector, 2L * _table.Length)));
+        }
+
         _table[blockIndex] = (ulong)block.HostOffset;
         _tableDirty = true;
         _metadata.Add(block.HostOffset, ClusterBytes, MetadataClusters.RefcountBlock);
@@ -47,7 +53,7 @@ internal sealed partial class Refcounts
         long firstBlock = Array.FindLastIndex(_table, static e => e != 0) + 1;
         long first = firstBlock << _blockBits;
         long blocks = BlocksFor(count);
-        if (firstBlock + blocks > _table.Length)
+        if (firstBlock + blocks > TableEntries)
         {
             await GrowTableAsync(firstBlock + blocks).ConfigureAwait(false);
             return await AppendAsync(count).ConfigureAwait(false);
@@ -89,7 +95,7 @@ internal sealed partial class Refcounts
     private async ValueTask GrowTableAsync(long blockIndex)
     {
         long entriesPerCluster = ClusterBytes / sizeof(ulong);
-        long tableClusters = Math.Max(_table.Length * 3L / 2, blockIndex + 1) / entriesPerCluster + 1;
+        long tableClusters = Math.Max(TableEntries * 3 / 2, blockIndex + 1) / entriesPerCluster + 1;
         long blocks = BlocksFor(tableClusters);
         while (tableClusters * entriesPerCluster < blockIndex + blocks)
         {

@@ -18,6 +18,8 @@ internal readonly record struct ClusterRun(long First, long Count, bool IsFresh 
 /// </remarks>
 internal sealed partial class Refcounts
 {
+    private const int EntriesPerSector = Qcow2Format.SectorBytes / sizeof(ulong);
+
     private readonly ImageFile _file;
     private readonly Qcow2HeaderCluster _header;
     private readonly MetadataClusters _metadata;
@@ -26,6 +28,8 @@ internal sealed partial class Refcounts
     private readonly RefcountWidth _width;
     private readonly int _clusterBits;
     private readonly int _blockBits;
+
+    /// <summary>The table without the zeroes at its end.</summary>
     private ulong[] _table;
     private bool _tableDirty;
     private long _freeHint;
@@ -61,6 +65,9 @@ internal sealed partial class Refcounts
     private int ClusterBytes => 1 << _clusterBits;
 
     private int EntriesPerBlock => 1 << _blockBits;
+
+    /// <summary>Entries of the table on the disk.</summary>
+    private long TableEntries => ((long)_header.Header.RefcountTableClusters << _clusterBits) / sizeof(ulong);
 
     private long FileClusters => (_file.SizeBytes + ClusterBytes - 1) >> _clusterBits;
 
@@ -161,7 +168,7 @@ internal sealed partial class Refcounts
         }
     }
 
-    /// <summary>The table as it is now.</summary>
+    /// <summary>The table as it is now, without the zeroes at its end.</summary>
     public ulong[] CopyTable() => [.. _table];
 
     /// <summary>Takes note that others have written behind everything in use.</summary>

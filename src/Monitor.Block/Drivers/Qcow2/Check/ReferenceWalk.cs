@@ -51,7 +51,7 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
     /// <returns>The usable entries, others zero, and how many are damaged: then all must be written anew.</returns>
     public (ulong[] Usable, int Damaged) CountRefcounts(ulong[] table)
     {
-        Refer((long)_header.RefcountTableOffset, table.Length * (long)sizeof(ulong));
+        Refer((long)_header.RefcountTableOffset, (long)_header.RefcountTableClusters << _clusterBits);
         ulong[] usable = new ulong[table.Length];
         int damaged = 0;
         for (int i = 0; i < table.Length; i++)
