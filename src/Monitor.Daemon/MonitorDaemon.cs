@@ -63,6 +63,9 @@ internal sealed class MonitorDaemon : IDisposable
     /// <summary>What <c>stop</c> and <c>cont</c> set.</summary>
     public MachineRunState RunState { get; }
 
+    /// <summary>What <c>-name</c> and <c>-uuid</c> say.</summary>
+    public MachineIdentity Identity { get; } = new();
+
     /// <summary>What human monitors call.</summary>
     public HmpCommands Hmp { get; private set; }
 
@@ -119,11 +122,11 @@ internal sealed class MonitorDaemon : IDisposable
         QapiCommands.RegisterChar(table, chardevs);
         QapiCommands.RegisterMisc(table, Misc);
         QapiCommands.RegisterDescriptor(table, new DescriptorCommands());
-        QapiCommands.RegisterMachine(table, new MachineCommands(objects, RunState));
+        QapiCommands.RegisterMachine(table, new MachineCommands(objects, RunState, Identity));
         var blocks = new BlockCommands(Devices, Lifetime);
         QapiCommands.RegisterBlock(table, blocks);
         Qdev.Register(table);
-        Hmp = new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, RunState, transactions, blocks, Qdev, Devices);
+        Hmp = new HmpCommands(jobs, control, BlockNodes, Exports, chardevs, RunState, Identity, transactions, blocks, Qdev, Devices);
         QapiCommands.RegisterHmp(table, Hmp);
         IntrospectCommands.Register(table);
         return table;

@@ -30,7 +30,7 @@ internal static class Program
         }
         catch (CommandLineException e)
         {
-            Print(Console.Error, $"qmp-monitor: {e.Message}\n{ErrorHint.Of(e.Message)}");
+            Print(Console.Error, $"qmp-monitor: {e.Message}\n{e.Hint}");
             return 1;
         }
     }
@@ -73,7 +73,7 @@ internal static class Program
                 case OptionName.LogLevel:
                     DaemonLog.MinimumLevel = ParseLevel(option);
                     break;
-                case OptionName.Compat:
+                case OptionName.Compat when !option.Value.Contains('='):
                     ReplyExtensions.ShowsNewerMembers = IsNewest(option);
                     break;
                 case OptionName.ErrorCodes:
@@ -166,7 +166,7 @@ internal static class Program
         }
         catch (QmpException e)
         {
-            throw new CommandLineException(e.Message);
+            throw new CommandLineException(null, e);
         }
     }
 }

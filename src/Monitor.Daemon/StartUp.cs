@@ -40,7 +40,7 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         }
         catch (QmpException e)
         {
-            throw new CommandLineException(e.Message);
+            throw new CommandLineException(null, e);
         }
 
         _monitors.ForEach(Serve);
@@ -61,7 +61,7 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         }
         catch (QmpException e)
         {
-            throw new CommandLineException($"{option.Spelling}: {e.Message}");
+            throw new CommandLineException(option.Spelling, e);
         }
     }
 
@@ -73,7 +73,7 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         }
         catch (QmpException e)
         {
-            throw new CommandLineException($"{monitor.Spelling}: {e.Message}");
+            throw new CommandLineException(monitor.Spelling, e);
         }
     }
 
@@ -105,11 +105,20 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
                 return daemon.Exports.BlockExportAddAsync(BlockExportOptions.Read(KeyvalParser.Parse(value, "type"), null));
             case OptionName.Chardev:
                 return new(AddChardevAsync(ChardevOption.Parse(value)));
+            case OptionName.Monitor when value == "none":
+                break;
             case OptionName.Monitor:
                 AddMonitor(option.Spelling, MonitorOptions.Read(KeyvalParser.Parse(value, "chardev"), null));
                 break;
             case OptionName.Qmp:
-                return new(AddQmpAsync(option.Spelling, ChardevOption.ParseAddress($"compat_monitor{_monitors.Count}", value)));
+            case OptionName.QmpPretty:
+                return new(AddQmpAsync(option, ChardevOption.ParseAddress($"compat_monitor{_monitors.Count}", value)));
+            case OptionName.MachineName:
+                daemon.Identity.TakeName(value);
+                break;
+            case OptionName.MachineUuid:
+                daemon.Identity.TakeUuid(value);
+                break;
             case OptionName.AddFd:
                 AddDescriptor(LegacyOptions.Parse(value, ""));
                 break;
@@ -181,10 +190,10 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
         }
     }
 
-    private async Task AddQmpAsync(string spelling, ChardevOption option)
+    private async Task AddQmpAsync(CommandLineOption option, ChardevOption device)
     {
         string id = $"monitor{_monitors.Count}";
-        Chardev chardev = await AddChardevAsync(option);
-        _monitors.Add((spelling, () => daemon.Server.AddMonitor(chardev, id, isPretty: false)));
+        Chardev chardev = await AddChardevAsync(device);
+        _monitors.Add((option.Spelling, () => daemon.Server.AddMonitor(chardev, id, option.Name == OptionName.QmpPretty)));
     }
 }

@@ -204,8 +204,6 @@ public sealed class MirrorJob : BlockJob
     private static BlockNode? Check(JobManager manager, MirrorOptions options)
     {
         BlockNode source = options.Source;
-        BlockGraph.CheckRoot(source);
-
         if (options.GranularityBytes != 0)
         {
             if (options.GranularityBytes is < NodeBitmaps.MinGranularity or > MaximumGranularity)

@@ -19,4 +19,7 @@ public sealed class QmpException : Exception
 
     /// <summary>The class clients may act on.</summary>
     public QmpErrorClass ErrorClass { get; }
+
+    /// <summary>A line that helps a person at a terminal, without its end; it does not go over the wire.</summary>
+    public string? Hint { get; init; }
 }

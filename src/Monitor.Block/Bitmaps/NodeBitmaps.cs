@@ -57,6 +57,14 @@ public sealed partial class NodeBitmaps
     /// <param name="length">Bytes; what lies past the size is ignored.</param>
     public void MarkWritten(long offset, long length) => _recording.Mark(offset, length);
 
+    /// <summary>Refuses a name that no bitmap of a client's can have, wherever it is to be.</summary>
+    /// <exception cref="QmpException">It is empty.</exception>
+    public static void CheckName(string name)
+    {
+        if (name.Length == 0)
+            throw new QmpException("Bitmap name cannot be empty");
+    }
+
     /// <summary>Adds a client's bitmap, clean.</summary>
     /// <param name="name">Its name, unique on the node.</param>
     /// <param name="granularity">Bytes per bit.</param>
@@ -65,8 +73,7 @@ public sealed partial class NodeBitmaps
     /// <exception cref="QmpException">A bad name or granularity, a duplicate, or the image cannot keep it.</exception>
     public DirtyBitmap Add(string name, uint granularity, bool persistent = false, bool disabled = false)
     {
-        if (name.Length == 0)
-            throw new QmpException("Bitmap name cannot be empty");
+        CheckName(name);
         if (granularity < MinGranularity || !BitOperations.IsPow2(granularity))
             throw new QmpException("Granularity must be power of 2 and at least 512");
         lock (_lock)

@@ -430,7 +430,7 @@ public sealed class BlockCopy
 
         try
         {
-            await _target.Node.WriteZeroesAsync(offset, length, ZeroFlags).ConfigureAwait(false);
+            await _target.Node.WriteZeroesAtRootAsync(offset, length, ZeroFlags).ConfigureAwait(false);
             return CopyOutcome.Zeroed;
         }
         catch (BlockIoException e)

@@ -125,7 +125,7 @@ public sealed partial class BlockBackend : IBlockParent
         bool succeeded = false;
         try
         {
-            await Node.WriteZeroesAsync(offset, length, flags).ConfigureAwait(false);
+            await Node.WriteZeroesAtRootAsync(offset, length, flags).ConfigureAwait(false);
             succeeded = true;
         }
         finally

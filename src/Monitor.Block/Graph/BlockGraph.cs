@@ -59,6 +59,14 @@ public sealed partial class BlockGraph
     /// <exception cref="QmpException">There is none; the text for commands that take <c>device</c> or <c>node</c> alike.</exception>
     public BlockNode GetDeviceOrNode(string name) => Lookup(name, name);
 
+    /// <summary>The node of that name, on which no other node stands.</summary>
+    /// <exception cref="QmpException">There is none, or one does.</exception>
+    public BlockNode GetRoot(string name)
+    {
+        BlockNode node = GetDeviceOrNode(name);
+        return node.Parents.Any(edge => edge.Parent is BlockNode) ? throw new QmpException("Need a root block node") : node;
+    }
+
     /// <summary>The node that a command means which takes a drive's name and a node's name.</summary>
     /// <param name="device">The drive's name, if any.</param>
     /// <param name="nodeName">The node's name, if any.</param>
@@ -96,16 +104,6 @@ public sealed partial class BlockGraph
         if (parent.IsActive && !child.IsActive)
         {
             throw new QmpException($"Inactive '{child.NodeName}' can't be a {name} child of active '{parent.NodeName}'");
-        }
-    }
-
-    /// <summary>Refuses a node that another node stands on.</summary>
-    /// <exception cref="QmpException">One does.</exception>
-    public static void CheckRoot(BlockNode node)
-    {
-        if (node.Parents.Any(edge => edge.Parent is BlockNode))
-        {
-            throw new QmpException("Need a root block node");
         }
     }
 

@@ -252,13 +252,17 @@ public abstract class BlockNode : IBlockParent
     /// <param name="length">Bytes.</param>
     /// <param name="flags">Fua, MayUnmap, NoFallback, Unchanged.</param>
     /// <exception cref="BlockIoException">The medium failed; ENOTSUP with NoFallback where it would not be cheap.</exception>
-    public ValueTask WriteZeroesAsync(long offset, long length, BlockWriteFlags flags = BlockWriteFlags.None)
-    {
-        if (!Settings.DiscardUnmap)
-        {
-            flags &= ~BlockWriteFlags.MayUnmap;
-        }
+    public ValueTask WriteZeroesAsync(long offset, long length, BlockWriteFlags flags = BlockWriteFlags.None) =>
+        WriteZeroesAtRootAsync(offset, length, Settings.DiscardUnmap ? flags : flags & ~BlockWriteFlags.MayUnmap);
 
+    /// <summary><see cref="WriteZeroesAsync"/> for a user at the root: MayUnmap counts even where the node ignores discards, as in QEMU. A sparse
+    /// copy stays sparse on a node that nobody gave options.</summary>
+    /// <param name="offset">Guest position in bytes.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="flags">As for <see cref="WriteZeroesAsync"/>.</param>
+    /// <exception cref="BlockIoException">As for <see cref="WriteZeroesAsync"/>.</exception>
+    public ValueTask WriteZeroesAtRootAsync(long offset, long length, BlockWriteFlags flags)
+    {
         NoteWrite(offset + length);
         ValueTask write;
         try

@@ -29,6 +29,9 @@ public sealed record BlockNodeSettings
     /// <summary>Ignores flushes (<c>cache.no-flush</c>).</summary>
     public bool CacheNoFlush { get; init; }
 
+    /// <summary>Both together, for a node that is to be cached alike.</summary>
+    public BlockdevCacheOptions Cache => new() { Direct = CacheDirect, NoFlush = CacheNoFlush };
+
     /// <summary>Opens although another process may write (<c>force-share</c>).</summary>
     public bool ForceShare { get; init; }
 

@@ -162,7 +162,7 @@ public sealed class BlockOpener
         }
         catch (QmpException e)
         {
-            throw new QmpException(e.ErrorClass, $"Could not open backing file: {e.Message}");
+            throw new QmpException(e.ErrorClass, $"Could not open backing file: {e.Message}") { Hint = e.Hint };
         }
 
         await AttachAsync(node, backing, given?.Reference, "backing", BlockChildRole.CopyOnWrite);

@@ -30,11 +30,16 @@ internal sealed record ChardevOption(string Id, ChardevBackend Backend)
         return new ChardevOption(id, ReadBackend(backend, options));
     }
 
-    /// <summary>Reads <c>unix:PATH</c> or <c>tcp:HOST:PORT</c> with socket options behind it, the value of <c>--qmp</c>.</summary>
+    /// <summary>Reads <c>stdio</c>, or <c>unix:PATH</c> or <c>tcp:HOST:PORT</c> with socket options behind it, the value of <c>--qmp</c>.</summary>
     /// <remarks>Unlike <c>--chardev</c> it listens unless told otherwise, and never waits unless told to.</remarks>
     /// <exception cref="QmpException">It is malformed.</exception>
     public static ChardevOption ParseAddress(string id, string text)
     {
+        if (text == "stdio")
+        {
+            return new ChardevOption(id, ReadBackend(text, []));
+        }
+
         int colon = text.IndexOf(':');
         string family = colon < 0 ? "" : text[..colon];
         if (family is not ("unix" or "tcp"))

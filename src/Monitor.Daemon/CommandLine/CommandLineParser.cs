@@ -70,7 +70,7 @@ internal static class CommandLineParser
 
     private static OptionSyntax FindBeginning(string argument, string word)
     {
-        OptionSyntax[] found = Array.FindAll(OptionSyntax.All, option => !option.IsMachines && option.Word.StartsWith(word, StringComparison.Ordinal));
+        OptionSyntax[] found = Array.FindAll(OptionSyntax.All, option => !option.IsWhole && option.Word.StartsWith(word, StringComparison.Ordinal));
         return found.Length switch
         {
             1 => found[0],
@@ -94,11 +94,11 @@ internal static class CommandLineParser
 
         if (attached is not null)
         {
-            return new CommandLineOption(syntax.Name, attached, argument, syntax.IsEarly);
+            return new CommandLineOption(syntax.Name, syntax.ValueOf(attached), argument, syntax.IsEarly);
         }
 
         return index < arguments.Length
-            ? new CommandLineOption(syntax.Name, arguments[index], $"{argument} {arguments[index++]}", syntax.IsEarly)
+            ? new CommandLineOption(syntax.Name, syntax.ValueOf(arguments[index]), $"{argument} {arguments[index++]}", syntax.IsEarly)
             : throw new CommandLineException($"option '--{syntax.Word}' requires an argument");
     }
 
@@ -110,7 +110,7 @@ internal static class CommandLineParser
         }
 
         return index < arguments.Length
-            ? new CommandLineOption(syntax.Name, arguments[index], $"{argument} {arguments[index++]}", syntax.IsEarly)
+            ? new CommandLineOption(syntax.Name, syntax.ValueOf(arguments[index]), $"{argument} {arguments[index++]}", syntax.IsEarly)
             : throw new CommandLineException($"option requires an argument -- '{argument[letter]}'");
     }
 }

@@ -9,5 +9,7 @@ internal static class ErrorHint
             ? "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.\n"
         : message.EndsWith(" expects a non-negative number below 2^64", StringComparison.Ordinal)
             ? "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.\n"
+        : message.StartsWith("UNIX socket path '", StringComparison.Ordinal) && message.EndsWith("' is too long", StringComparison.Ordinal)
+            ? "Path must be less than 108 bytes\n"
         : "";
 }

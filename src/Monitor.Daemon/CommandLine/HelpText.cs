@@ -56,6 +56,9 @@ internal static class HelpText
           --compat VERSION       which QEMU's replies clients see: 7.2 (the default), or 11.1
                                  with the members that newer QEMU added
           --error-codes          give errors a member code, for programs (schema/error.json)
+          -name NAME, -uuid UUID what query-name and query-uuid tell
+          -hda FILE, -cdrom FILE and the like
+                     short forms of --drive
           -machine -accel -cpu -smp -m -display -vga -nodefaults -nographic and the like
                      options of an emulator that say nothing about storage: no effect
           -T, --trace PATTERN    accepted for compatibility

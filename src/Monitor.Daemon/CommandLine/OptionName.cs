@@ -15,6 +15,8 @@ internal enum OptionName
     Ignored,
     Drive,
     Incoming,
+    MachineName,
+    MachineUuid,
     Paused,
     Snapshot,
     LogLevel,
@@ -29,4 +31,5 @@ internal enum OptionName
     Object,
     PidFile,
     Qmp,
+    QmpPretty,
 }

@@ -14,7 +14,7 @@ public sealed class BlockJobCommands(JobManager jobs, DaemonLifetime lifetime) :
     public async ValueTask DriveMirrorAsync(DriveMirror arguments)
     {
         lifetime.CheckRunning();
-        BlockNode source = jobs.Graph.GetDeviceOrNode(arguments.Device);
+        BlockNode source = jobs.Graph.GetRoot(arguments.Device);
         CheckReplaces(arguments);
         var image = new TargetImage(jobs.Graph, source, arguments.Sync)
         {
@@ -30,7 +30,7 @@ public sealed class BlockJobCommands(JobManager jobs, DaemonLifetime lifetime) :
             await MirrorJob.StartAsync(jobs, new MirrorOptions
             {
                 JobId = arguments.JobId ?? BlockGraph.DriveNameOf(source),
-                Source = jobs.Graph.GetDeviceOrNode(arguments.Device),
+                Source = jobs.Graph.GetRoot(arguments.Device),
                 Target = target,
                 Sync = image.Sync,
                 Replaces = arguments.Replaces,
@@ -57,7 +57,7 @@ public sealed class BlockJobCommands(JobManager jobs, DaemonLifetime lifetime) :
     {
         lifetime.CheckRunning();
         using GraphChange change = await jobs.Graph.ChangeAsync();
-        BlockNode source = jobs.Graph.GetDeviceOrNode(arguments.Device);
+        BlockNode source = jobs.Graph.GetRoot(arguments.Device);
         await MirrorJob.StartAsync(jobs, new MirrorOptions
         {
             JobId = arguments.JobId ?? BlockGraph.DriveNameOf(source),

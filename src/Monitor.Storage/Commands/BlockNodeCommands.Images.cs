@@ -93,8 +93,7 @@ public sealed partial class BlockNodeCommands
     {
         lifetime.CheckRunning();
         using GraphChange change = await Graph.ChangeAsync();
-        BlockNode top = Graph.GetDeviceOrNode(arguments.Device);
-        BlockGraph.CheckRoot(top);
+        BlockNode top = Graph.GetRoot(arguments.Device);
         BlockNode image = Graph.Lookup("", arguments.ImageNodeName);
         if (image.FindChild(BlockChildRole.CopyOnWrite) is null && !image.IsFilter)
         {

@@ -20,13 +20,14 @@ public sealed class HmpCommands : IHmpCommands
     /// <param name="exports">The NBD server.</param>
     /// <param name="chardevs">The character devices.</param>
     /// <param name="runState">What <c>stop</c> and <c>cont</c> set.</param>
+    /// <param name="identity">What the command line calls the machine.</param>
     /// <param name="transactions">Snapshots.</param>
     /// <param name="blocks">Media and limits of drives.</param>
     /// <param name="qdev">The guest devices come and go.</param>
     /// <param name="devices">The drives and who uses them.</param>
     public HmpCommands(
         JobManager jobs, ControlCommands control, BlockNodeCommands blockNodes, ExportCommands exports, CharCommands chardevs, MachineRunState runState,
-        TransactionCommands transactions, BlockCommands blocks, QdevCommands qdev, DeviceManager devices)
+        MachineIdentity identity, TransactionCommands transactions, BlockCommands blocks, QdevCommands qdev, DeviceManager devices)
     {
         _control = control;
         IReadOnlyList<HmpCommand> info =
@@ -35,10 +36,10 @@ public sealed class HmpCommands : IHmpCommands
             new InfoBlockJobsCommand(jobs),
             new InfoBlockstatsCommand(blockNodes),
             new InfoChardevCommand(chardevs),
-            new InfoNameCommand(),
+            new InfoNameCommand(identity),
             new InfoSnapshotsCommand(devices.Drives),
             new InfoStatusCommand(runState),
-            new InfoUuidCommand(),
+            new InfoUuidCommand(identity),
             new InfoVersionCommand(control),
         ];
         _monitor = new HumanMonitor(

@@ -8,7 +8,8 @@ namespace Monitor.Storage.Commands;
 /// <summary>The module <c>machine</c>: what clients made for a virtual machine ask, answered for a daemon that has none.</summary>
 /// <param name="objects">The iothreads.</param>
 /// <param name="runState">What <c>stop</c> and <c>cont</c> set.</param>
-public sealed class MachineCommands(ObjectStore objects, MachineRunState runState) : IMachineCommands
+/// <param name="identity">What the command line calls it.</param>
+public sealed class MachineCommands(ObjectStore objects, MachineRunState runState, MachineIdentity identity) : IMachineCommands
 {
     /// <inheritdoc/>
     public ValueTask<StatusInfo> QueryStatusAsync() => new(runState.Describe());
@@ -28,10 +29,10 @@ public sealed class MachineCommands(ObjectStore objects, MachineRunState runStat
     }
 
     /// <inheritdoc/>
-    public ValueTask<NameInfo> QueryNameAsync() => new(new NameInfo());
+    public ValueTask<NameInfo> QueryNameAsync() => new(new NameInfo { Name = identity.Name });
 
     /// <inheritdoc/>
-    public ValueTask<UuidInfo> QueryUuidAsync() => new(new UuidInfo { Uuid = Guid.Empty.ToString() });
+    public ValueTask<UuidInfo> QueryUuidAsync() => new(new UuidInfo { Uuid = identity.Uuid.ToString() });
 
     /// <inheritdoc/>
     public ValueTask<IReadOnlyList<IOThreadInfo>> QueryIothreadsAsync() =>

@@ -181,7 +181,16 @@ internal sealed class NbdServerHandshake(NbdSocket socket, NbdServer server, Nbd
             negotiated = Agree(export);
         }
 
-        return SendInfos(option, export, query) && Acknowledge(option);
+        if (!SendInfos(option, export, query))
+        {
+            return false;
+        }
+
+        // A client of Go that does not ask gets a minimum of 1, and requests of any alignment are done.
+        bool mustAsk = option == NbdOption.Info && !query.Infos.Contains(NbdInfo.BlockSize) && export.BlockSizesFor(obeys: true).Minimum > 1;
+        return mustAsk
+            ? Reply(option, NbdOptionReply.ErrorBlockSizeRequired, "request NBD_INFO_BLOCK_SIZE to use this export")
+            : Acknowledge(option);
     }
 
     private bool SendInfos(NbdOption option, NbdExport export, NbdExportQuery query)

@@ -65,7 +65,7 @@ internal sealed class HumanMonitor(IReadOnlyList<HmpCommand> commands)
         }
         catch (QmpException e)
         {
-            output.Append($"Error: {e.Message}\n");
+            output.Append($"Error: {e.Message}\n").Append(e.Hint is { } hint ? $"{hint}\n" : "");
         }
     }
 

@@ -16,8 +16,7 @@ internal static class InternalSnapshots
     /// <exception cref="QmpException">There is none, it is not the top of its tree, or a job uses it.</exception>
     public static BlockNode GetNode(JobManager jobs, string device)
     {
-        BlockNode node = jobs.Graph.GetDeviceOrNode(device);
-        BlockGraph.CheckRoot(node);
+        BlockNode node = jobs.Graph.GetRoot(device);
         jobs.CheckNotInUse(node);
         return node;
     }

@@ -103,7 +103,9 @@ internal sealed class TargetImage(BlockGraph graph, BlockNode source, MirrorSync
 
         if (ImageFileName.Parse(FileName) is not { Driver: BlockdevDriver.File, File.Filename: var path })
         {
-            throw new QmpException($"'{FileName}' is no file that could be created; use an existing one");
+            throw new QmpException(FileName.StartsWith("json:", StringComparison.Ordinal)
+                ? "Unknown protocol 'json'"
+                : $"'{FileName}' is no file that could be created; use an existing one");
         }
 
         ulong size = (ulong)((source.SizeBytes + SectorBytes - 1) & -SectorBytes);
@@ -132,6 +134,7 @@ internal sealed class TargetImage(BlockGraph graph, BlockNode source, MirrorSync
     {
         Driver = driver,
         NodeName = NodeName,
+        Cache = source.Settings.Cache,
         Discard = BlockdevDiscardOptions.Unmap,
         DetectZeroes = DetectZeroes,
         ReadOnly = false,

@@ -15,6 +15,7 @@ internal sealed class BlockDirtyBitmapAddAction(BlockGraph graph, BlockDirtyBitm
 
     public override void Prepare()
     {
+        NodeBitmaps.CheckName(arguments.Name);
         BlockNode node = graph.GetDeviceOrNode(arguments.Node);
         uint granularity = arguments.Granularity ?? NodeBitmaps.DefaultGranularity(node.ClusterSizeBytes);
         _bitmap = node.Bitmaps.Add(arguments.Name, granularity, arguments.Persistent ?? false, arguments.Disabled ?? false);

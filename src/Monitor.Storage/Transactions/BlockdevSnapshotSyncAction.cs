@@ -36,7 +36,7 @@ internal sealed class BlockdevSnapshotSyncAction(JobManager jobs, BlockdevSnapsh
             await CreateAsync(format, node);
         }
 
-        _overlay = await BlockOpener.OpenAsync(Graph, Definition(format), monitorOwned: false);
+        _overlay = await BlockOpener.OpenAsync(Graph, Definition(format, node.Settings), monitorOwned: false);
     }
 
     public override ValueTask UndoOpenAsync() => ReleaseAsync();
@@ -97,11 +97,15 @@ internal sealed class BlockdevSnapshotSyncAction(JobManager jobs, BlockdevSnapsh
         Definition = ImageFileName.Parse(arguments.SnapshotFile),
     };
 
-    private BlockdevOptions Definition(BlockdevDriver format) => new()
+    /// <summary>The overlay takes over how its base is cached, whether discards reach the medium, and whether it may be written.</summary>
+    private BlockdevOptions Definition(BlockdevDriver format, BlockNodeSettings likewise) => new()
     {
         Driver = format,
         NodeName = arguments.SnapshotNodeName,
-        ReadOnly = false,
+        ReadOnly = likewise.ReadOnly,
+        AutoReadOnly = likewise.AutoReadOnly,
+        Cache = likewise.Cache,
+        Discard = likewise.DiscardUnmap ? BlockdevDiscardOptions.Unmap : BlockdevDiscardOptions.Ignore,
         Branch = format switch
         {
             BlockdevDriver.Qcow2 => new BlockdevOptionsQcow2 { File = File(), Backing = new BlockdevRefOrNull { Null = default(QmpNull) } },

@@ -13,6 +13,8 @@ public sealed class CommandLineParserTests
     [TestCase("-Tpattern --help", "Trace:pattern Help:")]
     [TestCase("-T pattern -hV", "Trace:pattern Help: Version:")]
     [TestCase("--pidfile --qmp", "PidFile:--qmp")]
+    [TestCase("-hda a,b -cdrom=c -fdb d", "Drive:index=0,media=disk,file=a,,b Drive:index=2,media=cdrom,file=c Drive:if=floppy,index=1,file=d")]
+    [TestCase("-d x -Dlog -k en-us -L dir", "Ignored:x Ignored:log Ignored:en-us Ignored:dir")]
     [TestCase("word --help -", "Word:word Help: Word:-")]
     public void Options_are_spelled_as_getopt_has_it(string arguments, string expected)
     {

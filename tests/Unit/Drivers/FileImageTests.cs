@@ -46,7 +46,7 @@ public sealed class FileImageTests
     public void A_file_in_use_is_not_touched()
     {
         PosixFile user = PosixFile.Open(_file.Name, FileOpenMode.Write);
-        new ImageLock(user).Prepare(Monitor.Block.BlockPermission.Write, Monitor.Block.BlockPermission.Resize);
+        new ImageLock(user, "x").Prepare(Monitor.Block.BlockPermission.Write, Monitor.Block.BlockPermission.Resize);
 
         Assert.That(
             () => FileImage.CreateAsync(new BlockdevCreateOptionsFile { Filename = _file.Name, Size = 1 }),

@@ -21,6 +21,11 @@ public sealed class MemoryNode : BlockNode
 
     public override string DriverName => "memory";
 
+    public override int RequestAlignment => Alignment;
+
+    /// <summary>What requests must be multiples of.</summary>
+    public int Alignment { get; set; } = 1;
+
     /// <summary>Requests that are waiting at the gate.</summary>
     public int Waiting => _waiting;
 

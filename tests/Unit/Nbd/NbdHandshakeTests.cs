@@ -58,6 +58,15 @@ public sealed class NbdHandshakeTests
     }
 
     [Test]
+    public void Info_without_block_sizes_is_refused_where_they_matter()
+    {
+        _host.Node.Alignment = 4096;
+        NbdClientHandshake.Begin(_client.Stream);
+        Assert.That(_client.Ask(NbdOption.Info, Query("e"))[^1], Is.EqualTo((NbdOptionReply.ErrorBlockSizeRequired, "request NBD_INFO_BLOCK_SIZE to use this export")));
+        Assert.That(_client.Ask(NbdOption.Info, Query("e", NbdInfo.BlockSize))[^1].Item1, Is.EqualTo(NbdOptionReply.Ack));
+    }
+
+    [Test]
     public void Go_begins_the_transmission_with_the_flags_of_a_writable_export()
     {
         NbdClientExport export = _client.Go().Export!;

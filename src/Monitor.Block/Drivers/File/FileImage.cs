@@ -29,7 +29,7 @@ public static class FileImage
         try
         {
             // The locks belong to the descriptor and end with it.
-            new ImageLock(file).Prepare(BlockPermission.Write | BlockPermission.Resize, BlockPermission.Resize);
+            new ImageLock(file, options.Filename).Prepare(BlockPermission.Write | BlockPermission.Resize, BlockPermission.Resize);
             Resize(file, 0);
             if (options.Nocow == true)
             {

@@ -281,7 +281,7 @@ public sealed class FileNode : BlockNode
         Identity = status.Identity;
         SetSize(SizeOf(file));
         _direct = Settings.CacheDirect ? new DirectTransfer(file) : null;
-        _lock = _locking ? new ImageLock(file.Duplicate()) : null;
+        _lock = _locking ? new ImageLock(file.Duplicate(), FileName) : null;
         _extents = new FileExtents(file);
         _file = file;
     }

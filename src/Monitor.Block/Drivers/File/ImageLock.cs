@@ -15,7 +15,8 @@ namespace Monitor.Block.Drivers.File;
 /// 100, 101, 103 and 201, 203. A second program that wants to write finds 201 held: <c>Failed to get "write" lock</c>.</para>
 /// </remarks>
 /// <param name="file">A descriptor kept for the locks alone.</param>
-internal sealed class ImageLock(PosixFile file)
+/// <param name="fileName">What people call the file.</param>
+internal sealed class ImageLock(PosixFile file, string fileName)
 {
     private const int UsedBase = 100;
     private const int UnsharedBase = 200;
@@ -83,7 +84,10 @@ internal sealed class ImageLock(PosixFile file)
             int bit = BitOperations.TrailingZeroCount((int)rest);
             if (file.IsLockedByOther(start + bit))
             {
-                throw new QmpException(string.Format(refusal, ((BlockPermission)(1 << bit)).Describe()));
+                throw new QmpException(string.Format(refusal, ((BlockPermission)(1 << bit)).Describe()))
+                {
+                    Hint = $"Is another process using the image [{fileName}]?",
+                };
             }
         }
     }

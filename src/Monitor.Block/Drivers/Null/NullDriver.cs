@@ -25,6 +25,11 @@ internal sealed class NullDriver : IBlockDriver
             throw new QmpException("Parameter 'size' expects a non-negative number below 2^64");
         }
 
+        if (o.Size > BlockNode.MaximumSizeBytes)
+        {
+            throw new QmpException("Could not refresh total sector count: File too large");
+        }
+
         if (o.LatencyNs > LargestLatency)
         {
             throw new QmpException("latency-ns is invalid");

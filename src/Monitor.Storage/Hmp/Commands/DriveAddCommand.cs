@@ -42,7 +42,7 @@ internal sealed class DriveAddCommand(DriveManager drives, BlockNodeCommands blo
         }
         catch (QmpException e)
         {
-            output.Append($"{e.Message}\n");
+            output.Append($"{e.Message}\n").Append(e.Hint is { } hint ? $"{hint}\n" : "");
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using Monitor.Qapi;
 
 namespace Monitor.Storage.Hmp.Commands;
 
@@ -14,7 +15,12 @@ internal sealed class InfoStatusCommand(MachineRunState runState) : HmpCommand
     /// <inheritdoc/>
     public override ValueTask RunAsync(HmpArguments arguments, StringBuilder output)
     {
-        output.Append(runState.IsRunning ? "VM status: running\n" : "VM status: paused\n");
+        output.Append(runState.State switch
+        {
+            RunState.Running => "VM status: running\n",
+            RunState.Paused => "VM status: paused\n",
+            var state => $"VM status: paused ({state.ToWire()})\n",
+        });
         return default;
     }
 }
