@@ -1,7 +1,7 @@
+using Monitor.Block;
 using Monitor.Block.Drivers.Qcow2;
 using Monitor.Jobs;
 using Monitor.Qapi;
-using Monitor.Storage.Images;
 
 namespace Monitor.Storage.Commands;
 
@@ -9,25 +9,25 @@ namespace Monitor.Storage.Commands;
 public sealed partial class BlockNodeCommands
 {
     /// <inheritdoc/>
-    public ValueTask XBlockdevCheckAsync(XBlockdevCheckArguments arguments)
+    public async ValueTask XBlockdevCheckAsync(XBlockdevCheckArguments arguments)
     {
         lifetime.CheckRunning();
-        jobs.CheckNotInUse(ImageCheck.Get(Graph, arguments.NodeName));
+        using GraphChange change = await Graph.ChangeAsync();
+        Qcow2Node image = GetCheckable(arguments.NodeName);
+        jobs.CheckNotInUse(image);
         ImageCheckFix fix = arguments.Fix switch
         {
             BlockCheckFix.Leaks => ImageCheckFix.Leaks,
             BlockCheckFix.All => ImageCheckFix.All,
             _ => ImageCheckFix.None,
         };
-        ImageJob.Start(
-            jobs, JobType.Check, arguments.JobId, () => new ValueTask(Graph.Loop.RunAsync(() => ImageCheck.RunAsync(Graph, arguments.NodeName, fix))));
-        return default;
+        CheckJob.Start(jobs, arguments.JobId, image, fix);
     }
 
     /// <inheritdoc/>
     public ValueTask<BlockCheckInfo> XQueryBlockCheckAsync(XQueryBlockCheckArguments arguments)
     {
-        (ImageCheckFix fix, ImageCheckFindings findings) = ImageCheck.Get(Graph, arguments.NodeName).LastCheck
+        (ImageCheckFix fix, ImageCheckFindings findings) = GetCheckable(arguments.NodeName).LastCheck
             ?? throw new QmpException($"Node '{arguments.NodeName}' has not been checked");
         return new(new BlockCheckInfo
         {
@@ -51,4 +51,7 @@ public sealed partial class BlockNodeCommands
             Messages = [.. findings.Messages],
         });
     }
+
+    private Qcow2Node GetCheckable(string nodeName) =>
+        Graph.Get(nodeName) as Qcow2Node ?? throw new QmpException("This image format does not support checks");
 }

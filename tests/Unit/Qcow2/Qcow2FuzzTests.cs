@@ -97,7 +97,7 @@ public sealed class Qcow2FuzzTests
 
         byte[] file = new byte[5 << 20];
         image.CopyTo(file, 0);
-        await TryAsync(file, "an exabyte", mostBytes: 400 << 20);
+        await TryAsync(file, "an exabyte", mostBytes: 480 << 20);
     }
 
     private static async Task FuzzAsync(FuzzedImageKind kind, int seed, int images)
@@ -227,7 +227,7 @@ public sealed class Qcow2FuzzTests
         }
 
         _ = node.ListSnapshots();
-        await TolerateAsync(() => node.CheckAsync(ImageCheckFix.None));
+        await TolerateAsync(async () => await node.TryCheckAsync(ImageCheckFix.None));
     }
 
     private static async Task UseAsync(Qcow2Node node)
@@ -249,8 +249,8 @@ public sealed class Qcow2FuzzTests
             await TolerateAsync(() => node.DeleteSnapshotAsync(snapshot.Id, snapshot.Name));
         }
 
-        await TolerateAsync(() => node.CheckAsync(ImageCheckFix.None));
-        await TolerateAsync(() => node.CheckAsync(ImageCheckFix.All));
+        await TolerateAsync(async () => await node.TryCheckAsync(ImageCheckFix.Leaks));
+        await TolerateAsync(() => node.RepairAsync(ImageCheckFix.All));
         await TolerateAsync(() => node.WriteAsync(0, buffer.AsMemory(0, (int)Math.Min(end, buffer.Length))));
         await node.CloseAsync();
     }

@@ -13,6 +13,11 @@ internal sealed class ImageFile(BlockChild child)
     /// <summary>The edge to the file that holds the guest data, if that is another one: a sync makes it durable first.</summary>
     public BlockChild? Data { get; set; }
 
+    /// <summary>
+    /// Told of places, under the allocation lock, before tables there change or they become free: a check that is under way looks at the tables first.
+    /// </summary>
+    public Func<long, long, ValueTask>? BeforeChange { get; set; }
+
     /// <summary>Bytes of the file.</summary>
     public long SizeBytes => Child.Node.SizeBytes;
 

@@ -46,6 +46,7 @@ internal sealed class ImageMetadata
     [MemberNotNull(nameof(Clusters), nameof(Refcounts), nameof(Map), nameof(Snapshots))]
     public void Adopt(ulong[] l1, ulong[] refcountTable, IReadOnlyList<Qcow2Snapshot> snapshots, long snapshotTableBytes)
     {
+        Supersede();
         Qcow2Header header = Header.Header;
         (Snapshots, SnapshotTableBytes) = (snapshots, snapshotTableBytes);
         Clusters = new MetadataClusters((int)header.ClusterBits, _overlapChecks.Contains);
@@ -61,6 +62,12 @@ internal sealed class ImageMetadata
 
     /// <summary>Forgets all cached L2 slices and refcount blocks. The doors are closed and everything is written back.</summary>
     public void ForgetBlocks() => Adopt(Map.CopyL1(), Refcounts.CopyTable(), Snapshots, SnapshotTableBytes);
+
+    /// <summary>Grows whenever the tables are replaced by others: a check that was under way must begin again.</summary>
+    public int Generation { get; private set; }
+
+    /// <summary>Takes note that the tables are replaced. The doors are closed.</summary>
+    public void Supersede() => Generation++;
 
     /// <summary>Takes note of where the bitmap directory is now.</summary>
     public void NoteBitmapDirectory() =>

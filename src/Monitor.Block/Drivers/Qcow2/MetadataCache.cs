@@ -164,6 +164,11 @@ internal sealed class MetadataCache
         while (_dirty.Count > 0)
         {
             MetadataBlock block = _dirty[^1];
+            if (file.BeforeChange is { } look)
+            {
+                await look(block.HostOffset, BlockBytes).ConfigureAwait(false);
+            }
+
             await file.WriteAsync(block.HostOffset, block.Bytes, evt).ConfigureAwait(false);
             block.IsDirty = false;
             _dirty.RemoveAt(_dirty.Count - 1);

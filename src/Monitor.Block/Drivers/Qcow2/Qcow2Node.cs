@@ -106,6 +106,7 @@ public sealed partial class Qcow2Node : FormatNode
         RefuseKeptClusters(_options, header);
         Qcow2CacheSizes sizes = Qcow2CacheSizes.From(_options, header);
         _clusterBits = (int)header.ClusterBits;
+        _image?.Supersede();
         _image = new ImageMetadata(
             this,
             image,

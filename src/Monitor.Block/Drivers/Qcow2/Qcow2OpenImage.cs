@@ -44,8 +44,8 @@ internal sealed record Qcow2OpenImage(
     private async ValueTask<Qcow2OpenImage> RepairAsync()
     {
         DaemonLog.Warn("Block", "qcow2: the image was not closed, its refcounts are rebuilt");
-        var check = new Qcow2Check(File, Header, ImageCheckFix.All);
-        ulong[] table = await check.RunAsync(L1, RefcountTable, Snapshots, SnapshotTableBytes).ConfigureAwait(false);
+        var check = new Qcow2Check(File, Header, new CheckedTables(L1, RefcountTable, Snapshots, SnapshotTableBytes), ImageCheckFix.All);
+        ulong[] table = await check.RepairAsync().ConfigureAwait(false);
         return check.Findings is { Corruptions: 0, CheckErrors: 0 }
             ? this with { RefcountTable = table }
             : throw new QmpException("Could not repair dirty image: Input/output error");

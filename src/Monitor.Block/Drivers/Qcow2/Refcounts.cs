@@ -100,6 +100,11 @@ internal sealed partial class Refcounts
                     .ConfigureAwait(false);
             }
 
+            if (count == 1 && _file.BeforeChange is { } look)
+            {
+                await look(cluster << _clusterBits, ClusterBytes).ConfigureAwait(false);
+            }
+
             _width.Write(block!.Bytes, index, count - 1);
             _blocks.MarkDirty(block);
             if (count == 1)

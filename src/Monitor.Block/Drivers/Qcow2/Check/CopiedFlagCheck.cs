@@ -3,53 +3,39 @@ using Monitor.Qapi;
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>Finds COPIED flags in the active tables that disagree with the refcounts (qcow2 spec: set if and only if the refcount is exactly one).</summary>
-/// <param name="file">The image's file.</param>
 /// <param name="layout">Of the image's L2 tables.</param>
 /// <param name="refcount">The refcount of a cluster; <see langword="null"/> if it cannot be known.</param>
 /// <param name="findings">Gets what is wrong.</param>
-internal sealed class CopiedFlagCheck(ImageFile file, L2Layout layout, Func<long, ulong?> refcount, ImageCheckFindings findings)
+/// <param name="repairs">Whether what is wrong will be repaired.</param>
+internal sealed class CopiedFlagCheck(L2Layout layout, Func<long, ulong?> refcount, ImageCheckFindings findings, bool repairs)
 {
-    /// <summary>Looks at all flags.</summary>
-    /// <param name="l1">The active L1 table.</param>
-    /// <param name="repairs">Whether what is wrong will be repaired.</param>
+    /// <summary>Looks at the flags of an L1 entry and of the table that it names.</summary>
+    /// <param name="index">The entry's number.</param>
+    /// <param name="l1Entry">The entry.</param>
+    /// <param name="table">The table's bytes.</param>
     /// <returns>Whether some flag is wrong.</returns>
-    /// <exception cref="BlockIoException">The medium failed.</exception>
-    public async ValueTask<bool> RunAsync(ulong[] l1, bool repairs)
+    public bool Check(int index, ulong l1Entry, ReadOnlySpan<byte> table)
     {
-        bool wrong = false;
-        byte[] table = new byte[1 << layout.ClusterBits];
-        for (int i = 0; i < l1.Length; i++)
+        long place = (long)(l1Entry & Qcow2Format.OffsetMask);
+        if (place == 0)
         {
-            long place = (long)(l1[i] & Qcow2Format.OffsetMask);
-            if (place == 0)
-            {
-                continue;
-            }
-
-            wrong |= Check(l1[i], place, $"L2 cluster: l1_index={i} l1_entry", repairs);
-            await file.ReadAsync(place, table, BlkdebugEvent.L2Load).ConfigureAwait(false);
-            wrong |= CheckTable(table, repairs);
+            return false;
         }
 
-        return wrong;
-    }
-
-    private bool CheckTable(ReadOnlySpan<byte> table, bool repairs)
-    {
-        bool wrong = false;
+        bool wrong = Check(l1Entry, place, $"L2 cluster: l1_index={index} l1_entry");
         for (int i = 0; i < table.Length >> layout.EntryBits && !layout.HasDataFile; i++)
         {
             L2Entry entry = layout.Read(table, i);
             if (entry.Kind is L2EntryKind.Normal or L2EntryKind.ZeroAllocated)
             {
-                wrong |= Check(entry.Raw, entry.HostOffset, "data cluster: l2_entry", repairs);
+                wrong |= Check(entry.Raw, entry.HostOffset, "data cluster: l2_entry");
             }
         }
 
         return wrong;
     }
 
-    private bool Check(ulong entry, long place, string what, bool repairs)
+    private bool Check(ulong entry, long place, string what)
     {
         if (refcount(place >> layout.ClusterBits) is not { } count || (count == 1) == ((entry & Qcow2Format.Copied) != 0))
         {

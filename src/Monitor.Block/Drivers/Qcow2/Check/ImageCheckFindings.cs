@@ -72,6 +72,19 @@ public sealed class ImageCheckFindings
         (Leaks, LeaksFixed) = (Leaks - leaks, LeaksFixed + leaks);
     }
 
+    /// <summary>Adds what another part of the check found.</summary>
+    internal void Absorb(ImageCheckFindings other)
+    {
+        Corruptions += other.Corruptions;
+        Leaks += other.Leaks;
+        CheckErrors += other.CheckErrors;
+        CorruptionsFixed += other.CorruptionsFixed;
+        foreach (string message in other._messages)
+        {
+            Add(message);
+        }
+    }
+
     private void Add(string message)
     {
         if (_messages.Count < MostMessages)

@@ -9,65 +9,50 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// of the header that also clears the dirty and corrupt bits: a crash leaves the image as it was.</para>
 /// <para>Example: a cluster with refcount 2 and one reference is a leak; with refcount 1 and two references a corruption, for giving one of
 /// them back would free it under the other.</para>
-/// <para>Cost: every L2 table is read twice; eight bytes of memory per cluster in use. Nothing else may change the image meanwhile.</para>
+/// <para>Cost: every L2 table is read once, for a repair twice; eight bytes of memory per cluster in use. A repair is alone with the image; to
+/// compare it may be in use (<see cref="CheckPass"/>).</para>
 /// </remarks>
 internal sealed class Qcow2Check
 {
+    private const int MostAtOnce = 1024;
+
     private readonly ImageFile _file;
     private readonly Qcow2HeaderCluster _first;
     private readonly Qcow2Header _header;
-    private readonly RefcountWidth _width;
-    private readonly int _clusterBits;
+    private readonly CheckedTables _tables;
     private readonly ImageCheckFix _fix;
-    private readonly ReferenceCounts _counts;
-    private readonly ReferenceCounts _stored = new(_ => false);
-    private readonly HashSet<long> _unreadable = [];
+    private readonly CheckPass _pass;
     private long _end;
 
     /// <summary>Prepares a check.</summary>
     /// <param name="file">The image's file; all tables have been written.</param>
     /// <param name="first">Its first cluster.</param>
-    /// <param name="fix">What to repair; the file is writable then.</param>
-    public Qcow2Check(ImageFile file, Qcow2HeaderCluster first, ImageCheckFix fix)
+    /// <param name="tables">Its tables.</param>
+    /// <param name="fix">What to repair; the file is writable then and nothing else changes the image.</param>
+    public Qcow2Check(ImageFile file, Qcow2HeaderCluster first, CheckedTables tables, ImageCheckFix fix)
     {
-        (_file, _first, _header, _fix) = (file, first, first.Header, fix);
-        _width = new RefcountWidth((int)_header.RefcountOrder);
-        _clusterBits = (int)_header.ClusterBits;
-        _counts = new ReferenceCounts(_ => false);
+        (_file, _first, _header, _tables, _fix) = (file, first, first.Header, tables, fix);
+        _pass = new CheckPass(file, first, tables, fix);
     }
 
-    /// <summary>What was found; true once <see cref="RunAsync"/> has ended.</summary>
-    public ImageCheckFindings Findings { get; } = new();
+    /// <summary>What was found; true once the check has ended.</summary>
+    public ImageCheckFindings Findings => _pass.Findings;
 
-    private int ClusterBytes => 1 << _clusterBits;
+    /// <summary>The look at the tables, which comes first.</summary>
+    public CheckPass Pass => _pass;
 
-    private long FileClusters => (_file.SizeBytes + ClusterBytes - 1) >> _clusterBits;
-
-    /// <summary>Says that clusters have a reference that no table shows: they wait to be given back.</summary>
-    public void Expect(ClusterRun run)
-    {
-        for (long cluster = run.First; cluster < run.First + run.Count; cluster++)
-        {
-            _counts.TryAdd(cluster, ReferenceCounts.Maximum);
-        }
-    }
-
-    /// <summary>Checks, and repairs what was asked for.</summary>
-    /// <param name="l1">The active L1 table; becomes the new one.</param>
-    /// <param name="refcountTable">The refcount table.</param>
-    /// <param name="snapshots">The snapshots.</param>
-    /// <param name="snapshotTableBytes">Bytes of their table.</param>
+    /// <summary>Checks, and repairs what was asked for. Nothing else changes the image.</summary>
+    /// <param name="pace">Who wants it; may be null.</param>
     /// <returns>The refcount table afterwards; the same one if nothing was written anew.</returns>
     /// <exception cref="BlockIoException">The medium failed.</exception>
-    public async ValueTask<ulong[]> RunAsync(ulong[] l1, ulong[] refcountTable, IReadOnlyList<Qcow2Snapshot> snapshots, long snapshotTableBytes)
+    /// <exception cref="OperationCanceledException">It was to end.</exception>
+    public async ValueTask<ulong[]> RepairAsync(IImageCheckPace? pace = null)
     {
-        Findings.TotalClusters = (long)(_header.SizeBytes >> _clusterBits) + ((_header.SizeBytes & ((ulong)ClusterBytes - 1)) != 0 ? 1 : 0);
-        var walk = new ReferenceWalk(_file, _first, _counts, Findings, _fix);
-        await walk.CountAsync(l1, snapshots, snapshotTableBytes).ConfigureAwait(false);
-        (ulong[] usable, int damaged) = walk.CountRefcounts(refcountTable);
-        await LoadStoredAsync(refcountTable).ConfigureAwait(false);
+        await _pass.BeginAsync().ConfigureAwait(false);
+        await _pass.RunAsync(new CheckSteps(_file, pace, shared: null)).ConfigureAwait(false);
+        (ulong[] usable, int damaged) = _pass.CountRefcounts();
         (long corruptions, long leaks, bool isMissing) = Compare();
-        bool mustRebuild = damaged > 0 || isMissing || _unreadable.Count > 0;
+        bool mustRebuild = damaged > 0 || isMissing || _pass.Stored.HasUnreadable;
         bool fixes = _fix == ImageCheckFix.All || (_fix == ImageCheckFix.Leaks && !mustRebuild);
         if (fixes)
         {
@@ -75,7 +60,7 @@ internal sealed class Qcow2Check
             Findings.CheckErrors = 0;
         }
 
-        var tables = new TableGeneration(_file, _first, _counts, l1, usable);
+        var tables = new TableGeneration(_file, _first, _pass.Counts, _tables.L1, usable);
         bool renews = fixes && (corruptions + leaks > 0 || mustRebuild);
         if (renews)
         {
@@ -83,63 +68,91 @@ internal sealed class Qcow2Check
         }
 
         bool fixesFlags = fixes && (_fix == ImageCheckFix.All || Findings is { Corruptions: 0, Leaks: 0 });
-        var flags = new CopiedFlagCheck(_file, L2Layout.For(_first.Header), fixes ? cluster => _counts[cluster] : FindStored, Findings);
-        bool wrongFlags = await flags.RunAsync(l1, fixesFlags).ConfigureAwait(false);
-        bool switches = fixes && await RepairAsync(tables, l1, renews, wrongFlags && fixesFlags).ConfigureAwait(false);
-        Findings.ImageEndOffset = _end << _clusterBits;
-        return switches ? tables.RefcountTable : refcountTable;
+        bool wrongFlags = await CheckFlagsAsync(fixes ? cluster => _pass.Counts[cluster] : _pass.Stored.Find, fixesFlags).ConfigureAwait(false);
+        bool switches = fixes && await SwitchAsync(tables, renews, wrongFlags && fixesFlags).ConfigureAwait(false);
+        Findings.ImageEndOffset = _end << (int)_header.ClusterBits;
+        return switches ? tables.RefcountTable : _tables.Refcounts;
     }
 
-    /// <summary>Reads the refcounts of the clusters that the file has.</summary>
-    private async ValueTask LoadStoredAsync(ulong[] table)
+    /// <summary>Compares what the look at the tables gathered; the image may change again.</summary>
+    /// <returns>Whether all that is wrong are leaks that nothing refers to, each with a refcount of one.</returns>
+    public bool Conclude()
     {
-        const ulong Reserved = 0x1FF;
-        long perBlock = _width.EntriesIn(ClusterBytes);
-        long clusters = Math.Max(FileClusters, _counts.End);
-        byte[] block = new byte[ClusterBytes];
-        for (long i = 0; i < table.Length && i * perBlock < clusters; i++)
+        _pass.CountRefcounts();
+        long leaks = Compare().Leaks;
+        _pass.AddFlags();
+        Findings.ImageEndOffset = _end << (int)_header.ClusterBits;
+        return leaks == Leaks().Sum(run => run.Count) && Findings is { Corruptions: 0, CheckErrors: 0 };
+    }
+
+    /// <summary>Clusters that nothing refers to and whose refcount is one, in runs that can be given back at once.</summary>
+    public IEnumerable<ClusterRun> Leaks()
+    {
+        (long first, long count) = (0, 0);
+        foreach (long cluster in ReferenceCounts.Clusters(_pass.Stored.Counts, _pass.Counts))
         {
-            long place = (long)(table[i] & ~Reserved);
-            if (place == 0)
+            if (cluster >= Clusters || _pass.Stored.Counts[cluster] != 1 || _pass.Counts[cluster] != 0)
             {
                 continue;
             }
 
-            if ((place & (ClusterBytes - 1)) != 0 || place < 0)
+            if (count > 0 && (first + count != cluster || count == MostAtOnce))
             {
-                _unreadable.Add(i);
-                Findings.AddCheckError($"Can't get refcount for cluster {i * perBlock}: {Errno.Describe(Errno.EIO)}");
-                continue;
+                yield return new ClusterRun(first, count);
+                count = 0;
             }
 
-            await _file.ReadAsync(place, block, BlkdebugEvent.RefblockLoad).ConfigureAwait(false);
-            Load(block, i * perBlock, clusters);
+            (first, count) = (count == 0 ? cluster : first, count + 1);
         }
-    }
 
-    private void Load(ReadOnlySpan<byte> block, long firstCluster, long end)
-    {
-        for (int i = 0; i < _width.EntriesIn(block.Length) && firstCluster + i < end; i++)
+        if (count > 0)
         {
-            if (_width.Read(block, i) is not 0 and ulong count)
-            {
-                _stored.Load(firstCluster + i, (uint)Math.Min(count, ReferenceCounts.Maximum));
-            }
+            yield return new ClusterRun(first, count);
         }
     }
 
-    private ulong? FindStored(long cluster) => _unreadable.Contains(cluster / _width.EntriesIn(ClusterBytes)) ? null : _stored[cluster];
+    /// <summary>Takes note that the leaks have been given back.</summary>
+    public void SetLeaksFixed()
+    {
+        Findings.Fix(0, Findings.Leaks);
+        Findings.ImageEndOffset = (_pass.Counts.LastInUse + 1) << (int)_header.ClusterBits;
+    }
+
+    /// <summary>Clusters that are compared: those of the file, and what is referred to.</summary>
+    private long Clusters => Math.Max(_pass.Stored.FileClusters, _pass.Counts.End);
+
+    private async ValueTask<bool> CheckFlagsAsync(Func<long, ulong?> refcount, bool repairs)
+    {
+        var flags = new CopiedFlagCheck(L2Layout.For(_header), refcount, Findings, repairs);
+        bool wrong = false;
+        byte[] table = new byte[_header.ClusterBytes];
+        for (int i = 0; i < _tables.L1.Length; i++)
+        {
+            if ((long)(_tables.L1[i] & Qcow2Format.OffsetMask) is not 0 and long place)
+            {
+                await _file.ReadAsync(place, table, BlkdebugEvent.L2Load).ConfigureAwait(false);
+                wrong |= flags.Check(i, _tables.L1[i], table);
+            }
+        }
+
+        return wrong;
+    }
 
     /// <summary>Compares refcounts with references. Where a repair is for leaks only, too low refcounts stay what they are.</summary>
     /// <returns>What was found, and whether clusters in use count as free, so that blocks may be missing.</returns>
     private (long Corruptions, long Leaks, bool IsMissing) Compare()
     {
         (long corruptions, long leaks, bool isMissing) = (0, 0, false);
-        foreach (long cluster in ReferenceCounts.Clusters(_stored, _counts))
+        foreach (long cluster in ReferenceCounts.Clusters(_pass.Stored.Counts, _pass.Counts))
         {
-            (uint stored, uint references) = (_stored[cluster], _counts[cluster]);
+            (uint stored, uint references) = (_pass.Stored.Counts[cluster], _pass.Counts[cluster]);
+            if (cluster >= Clusters)
+            {
+                break;
+            }
+
             _end = stored > 0 || references > 0 ? cluster + 1 : _end;
-            if (stored == references || FindStored(cluster) is null)
+            if (stored == references || _pass.Stored.Find(cluster) is null)
             {
                 continue;
             }
@@ -152,7 +165,7 @@ internal sealed class Qcow2Check
                 Findings.AddCorruption($"ERROR {what}");
                 if (_fix == ImageCheckFix.Leaks)
                 {
-                    _counts.TryChange(cluster, (int)stored - (int)references, ReferenceCounts.Maximum);
+                    _pass.Counts.TryChange(cluster, (int)stored - (int)references, ReferenceCounts.Maximum);
                 }
             }
             else
@@ -167,7 +180,7 @@ internal sealed class Qcow2Check
 
     /// <summary>Switches to tables that agree with the references, or clears the header's doubts if these do already.</summary>
     /// <returns>Whether there are new tables.</returns>
-    private async ValueTask<bool> RepairAsync(TableGeneration tables, ulong[] l1, bool renews, bool wrongFlags)
+    private async ValueTask<bool> SwitchAsync(TableGeneration tables, bool renews, bool wrongFlags)
     {
         const Qcow2IncompatibleFeatures Doubts = Qcow2IncompatibleFeatures.Dirty | Qcow2IncompatibleFeatures.Corrupt;
         tables.Incompatible = Findings.Corruptions == 0 ? _header.Incompatible & ~Doubts : _header.Incompatible;
@@ -189,12 +202,12 @@ internal sealed class Qcow2Check
 
         if (wrongFlags && await tables.RenewActiveAsync().ConfigureAwait(false))
         {
-            tables.Release((long)_header.L1Offset, l1.Length * (long)sizeof(ulong));
+            tables.Release((long)_header.L1Offset, _tables.L1.Length * (long)sizeof(ulong));
             await tables.MoveL1Async().ConfigureAwait(false);
         }
 
         await tables.SwitchAsync().ConfigureAwait(false);
-        _end = _counts.LastInUse + 1;
+        _end = _pass.Counts.LastInUse + 1;
         return true;
     }
 }

@@ -7,7 +7,7 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <remarks>
 /// Header, active L1 table with its L2 tables, the snapshots' likewise, snapshot table, refcount structures, bitmaps: each cluster that one of
 /// them occupies or names gets a reference. What lies outside the file is an error and gets none, so memory follows the file's content.
-/// Cost: every L2 table is read once for each L1 table that names it.
+/// What is beyond the file's end is judged by its length when the walk began. Cost: every L2 table is read once for each L1 table that names it.
 /// </remarks>
 /// <param name="file">The image's file.</param>
 /// <param name="first">Its first cluster.</param>
@@ -25,25 +25,19 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
     private readonly ulong _maximum = new RefcountWidth((int)first.Header.RefcountOrder).Maximum;
     private readonly int _clusterBits = (int)first.Header.ClusterBits;
     private readonly L2Layout _layout = L2Layout.For(first.Header);
-    private readonly byte[] _table = new byte[first.Header.ClusterBytes];
+    private readonly long _fileBytes = file.SizeBytes;
+    private readonly (long Offset, long Bytes) _refcountTable =
+        ((long)first.Header.RefcountTableOffset, (long)first.Header.RefcountTableClusters << (int)first.Header.ClusterBits);
 
     private int ClusterBytes => 1 << _clusterBits;
 
-    /// <summary>Counts everything but the refcount structures.</summary>
-    /// <param name="l1">The active L1 table.</param>
-    /// <param name="snapshots">The snapshots.</param>
-    /// <param name="snapshotTableBytes">Bytes of their table.</param>
-    public async ValueTask CountAsync(ulong[] l1, IReadOnlyList<Qcow2Snapshot> snapshots, long snapshotTableBytes)
+    /// <summary>Counts header, L1 table, snapshot table and bitmaps.</summary>
+    /// <param name="tables">The tables in memory.</param>
+    public async ValueTask CountFixedAsync(CheckedTables tables)
     {
         Refer(0, ClusterBytes);
-        Refer((long)_header.L1Offset, l1.Length * (long)sizeof(ulong));
-        await CountTablesAsync(l1, isActive: true).ConfigureAwait(false);
-        foreach (Qcow2Snapshot snapshot in snapshots)
-        {
-            await CountSnapshotAsync(snapshot).ConfigureAwait(false);
-        }
-
-        Refer((long)_header.SnapshotsOffset, snapshotTableBytes);
+        Refer((long)_header.L1Offset, tables.L1.Length * (long)sizeof(ulong));
+        Refer((long)_header.SnapshotsOffset, tables.SnapshotTableBytes);
         await CountBitmapsAsync().ConfigureAwait(false);
     }
 
@@ -51,7 +45,7 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
     /// <returns>The usable entries, others zero, and how many are damaged: then all must be written anew.</returns>
     public (ulong[] Usable, int Damaged) CountRefcounts(ulong[] table)
     {
-        Refer((long)_header.RefcountTableOffset, (long)_header.RefcountTableClusters << _clusterBits);
+        Refer(_refcountTable.Offset, _refcountTable.Bytes);
         ulong[] usable = new ulong[table.Length];
         int damaged = 0;
         for (int i = 0; i < table.Length; i++)
@@ -79,71 +73,54 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
     }
 
     /// <summary>Bytes of the file, up to whole clusters.</summary>
-    private long RoundedFileBytes => (file.SizeBytes + ClusterBytes - 1) >> _clusterBits << _clusterBits;
+    private long RoundedFileBytes => (_fileBytes + ClusterBytes - 1) >> _clusterBits << _clusterBits;
 
-    private async ValueTask CountSnapshotAsync(Qcow2Snapshot snapshot)
+    /// <summary>Counts a snapshot's L1 table.</summary>
+    /// <returns>The table, as far as the file has it; empty if it cannot be where it is said to be.</returns>
+    public async ValueTask<ulong[]> CountSnapshotAsync(Qcow2Snapshot snapshot)
     {
         string name = $"ERROR snapshot {snapshot.Id} ({snapshot.Name})";
         if ((snapshot.L1Offset & ((ulong)ClusterBytes - 1)) != 0)
         {
             findings.AddCorruption($"{name} l1_offset={Qcow2Format.Hex((long)snapshot.L1Offset)}: L1 table is not cluster aligned; snapshot table entry corrupted");
-            return;
+            return [];
         }
 
         if (snapshot.L1Entries > Qcow2Format.MaximumL1Bytes / sizeof(ulong))
         {
             findings.AddCorruption($"{name} l1_size={Qcow2Format.Hex(snapshot.L1Entries)}: L1 table is too large; snapshot table entry corrupted");
-            return;
+            return [];
         }
 
         Refer((long)snapshot.L1Offset, snapshot.L1Entries * (long)sizeof(ulong));
-        long readable = Math.Min(snapshot.L1Entries, Math.Max(0, (file.SizeBytes - (long)snapshot.L1Offset + sizeof(ulong) - 1) / sizeof(ulong)));
-        ulong[] l1 = await Qcow2OpenImage.ReadTableAsync(file, snapshot.L1Offset, readable).ConfigureAwait(false);
-        await CountTablesAsync(l1, isActive: false).ConfigureAwait(false);
+        long readable = Math.Min(snapshot.L1Entries, Math.Max(0, (_fileBytes - (long)snapshot.L1Offset + sizeof(ulong) - 1) / sizeof(ulong)));
+        return await Qcow2OpenImage.ReadTableAsync(file, snapshot.L1Offset, readable).ConfigureAwait(false);
     }
 
-    private async ValueTask CountTablesAsync(ulong[] l1, bool isActive)
+    /// <summary>Counts an L2 table and what it names.</summary>
+    /// <param name="l1Entry">The entry of an L1 table that names it; not empty.</param>
+    /// <param name="content">What its place holds.</param>
+    /// <param name="isActive">Whether the L1 table is the active one.</param>
+    /// <exception cref="BlockIoException">The medium failed in a repair.</exception>
+    public async ValueTask CountTableAsync(ulong l1Entry, ReadOnlyMemory<byte> content, bool isActive)
     {
-        foreach (ulong entry in l1)
+        if ((l1Entry & L1Reserved) != 0)
         {
-            if (entry == 0)
-            {
-                continue;
-            }
-
-            if ((entry & L1Reserved) != 0)
-            {
-                findings.AddCorruption($"ERROR found L1 entry with reserved bits set: {entry:x}");
-            }
-
-            long table = (long)(entry & Qcow2Format.OffsetMask);
-            Refer(table, ClusterBytes);
-            if ((table & (ClusterBytes - 1)) != 0)
-            {
-                findings.AddCorruption($"ERROR l2_offset={table:x}: Table is not cluster aligned; L1 entry corrupted");
-            }
-
-            await CountTableAsync(table, isActive).ConfigureAwait(false);
+            findings.AddCorruption($"ERROR found L1 entry with reserved bits set: {l1Entry:x}");
         }
-    }
 
-    private async ValueTask CountTableAsync(long place, bool isActive)
-    {
-        await file.ReadAsync(place, _table, BlkdebugEvent.L2Load).ConfigureAwait(false);
+        long place = (long)(l1Entry & Qcow2Format.OffsetMask);
+        Refer(place, ClusterBytes);
+        if ((place & (ClusterBytes - 1)) != 0)
+        {
+            findings.AddCorruption($"ERROR l2_offset={place:x}: Table is not cluster aligned; L1 entry corrupted");
+        }
+
         long expected = 0;
         for (int i = 0; i < ClusterBytes >> _layout.EntryBits; i++)
         {
-            L2Entry entry = _layout.Read(_table, i);
-            if (entry.Kind != L2EntryKind.Compressed && (entry.Raw & L2Reserved) != 0)
-            {
-                findings.AddCorruption($"ERROR found l2 entry with reserved bits set: {entry.Raw:x}");
-            }
-
-            if (_layout.IsContradictory(entry))
-            {
-                findings.AddCorruption($"ERROR found l2 entry with a contradictory subcluster bitmap: {entry.Raw:x} {entry.Bitmap:x}");
-            }
-
+            L2Entry entry = _layout.Read(content.Span, i);
+            CheckEntry(entry);
             if (entry.Kind == L2EntryKind.Compressed)
             {
                 CountCompressed(entry, isActive);
@@ -154,6 +131,19 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
                 Refer(entry.HostOffset, _layout.HasDataFile ? 0 : ClusterBytes);
                 expected = isActive ? CountAllocated(entry, expected) : 0;
             }
+        }
+    }
+
+    private void CheckEntry(L2Entry entry)
+    {
+        if (entry.Kind != L2EntryKind.Compressed && (entry.Raw & L2Reserved) != 0)
+        {
+            findings.AddCorruption($"ERROR found l2 entry with reserved bits set: {entry.Raw:x}");
+        }
+
+        if (_layout.IsContradictory(entry))
+        {
+            findings.AddCorruption($"ERROR found l2 entry with a contradictory subcluster bitmap: {entry.Raw:x} {entry.Bitmap:x}");
         }
     }
 
@@ -239,7 +229,7 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
     private async ValueTask CountBitmapAsync(Qcow2BitmapDirectoryEntry bitmap)
     {
         Refer((long)bitmap.TableOffset, bitmap.TableSize * (long)sizeof(ulong));
-        long inFile = Math.Clamp((file.SizeBytes - (long)bitmap.TableOffset) / sizeof(ulong), 0, bitmap.TableSize);
+        long inFile = Math.Clamp((_fileBytes - (long)bitmap.TableOffset) / sizeof(ulong), 0, bitmap.TableSize);
         foreach (ulong entry in await Qcow2OpenImage.ReadTableAsync(file, bitmap.TableOffset, inFile).ConfigureAwait(false))
         {
             long offset = (long)(entry & Qcow2Format.OffsetMask);
@@ -263,7 +253,7 @@ internal sealed class ReferenceWalk(ImageFile file, Qcow2HeaderCluster first, Re
             return;
         }
 
-        if (offset < 0 || offset > long.MaxValue - bytes || offset + bytes - file.SizeBytes >= ClusterBytes)
+        if (offset < 0 || offset > long.MaxValue - bytes || offset + bytes - _fileBytes >= ClusterBytes)
         {
             findings.AddCorruption(
                 $"ERROR: counting reference for region exceeding the end of the file by one cluster or more: offset 0x{offset:x} size 0x{bytes:x}");
