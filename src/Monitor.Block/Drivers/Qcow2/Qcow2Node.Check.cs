@@ -67,6 +67,7 @@ public sealed partial class Qcow2Node
 
         if (check.Findings is { Corruptions: 0, CheckErrors: 0 })
         {
+            await _image.NoteInactiveL2Async().ConfigureAwait(false);
             _image.Corruption.Forget();
         }
     });
