@@ -17,9 +17,5 @@ public readonly record struct NbdExtent(uint Length, uint Flags)
 
     /// <summary>Writes the extent.</summary>
     /// <param name="destination">At least <see cref="Size"/> bytes.</param>
-    public void Write(Span<byte> destination)
-    {
-        BinaryPrimitives.WriteUInt32BigEndian(destination, Length);
-        BinaryPrimitives.WriteUInt32BigEndian(destination[4..], Flags);
-    }
+    public void Write(Span<byte> destination) => BinaryPrimitives.WriteUInt64BigEndian(destination, ((ulong)Length << 32) | Flags);
 }

@@ -44,7 +44,14 @@ public static class BlockStatusWalk
         int count = await node.DescribeAsync(offset, length, runs).ConfigureAwait(false);
         foreach (ref BlockStatus run in runs.Span[..count])
         {
-            run = run.IsAllocated ? run with { Depth = depth } : Nowhere(run.Length, depth + 1);
+            if (!run.IsAllocated)
+            {
+                run = Nowhere(run.Length, depth + 1);
+            }
+            else if (depth > 0)
+            {
+                run = run with { Depth = depth };
+            }
         }
 
         return count;

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using Monitor.Block;
 using Monitor.Nbd;
 
@@ -37,17 +38,21 @@ internal sealed class NbdAllocationContext(uint id, string name, BlockBackend ba
     private bool TryAdd(NbdExtentList extents, ReadOnlySpan<BlockStatus> runs, ref long offset)
     {
         Span<NbdExtent> told = stackalloc NbdExtent[RunsAtOnce];
-        for (int i = 0; i < runs.Length; i++)
+        told = told[..runs.Length];
+        for (int i = 0; i < told.Length; i++)
         {
-            told[i] = new NbdExtent((uint)runs[i].Length, _isDepth ? DepthOf(runs[i]) : AllocationOf(runs[i]));
-            offset += runs[i].Length;
+            ref readonly BlockStatus run = ref runs[i];
+            told[i] = new NbdExtent((uint)run.Length, _isDepth ? DepthOf(run) : AllocationOf(run));
+            offset += run.Length;
         }
 
-        return extents.TryAdd(told[..runs.Length]);
+        return extents.TryAdd(told);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static uint DepthOf(in BlockStatus run) => run.IsAllocated ? (uint)run.Depth + 1 : 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static uint AllocationOf(in BlockStatus run) => (uint)(
         (run.IsData ? NbdAllocationFlags.None : NbdAllocationFlags.Hole) | (run.IsZero ? NbdAllocationFlags.Zero : NbdAllocationFlags.None));
 }

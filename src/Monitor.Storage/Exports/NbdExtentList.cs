@@ -29,7 +29,7 @@ internal sealed class NbdExtentList(Memory<byte> destination)
     {
         Span<byte> bytes = destination.Span;
         NbdExtent last = _last;
-        int count = Count;
+        (int count, int limit) = (Count, Limit);
         bool hasRoom = true;
         foreach (NbdExtent run in runs)
         {
@@ -37,7 +37,7 @@ internal sealed class NbdExtentList(Memory<byte> destination)
             {
                 last = new NbdExtent(last.Length + run.Length, run.Flags);
             }
-            else if (count < Limit)
+            else if (count < limit)
             {
                 last = run;
                 count++;
@@ -48,7 +48,7 @@ internal sealed class NbdExtentList(Memory<byte> destination)
                 break;
             }
 
-            last.Write(bytes[((count - 1) * NbdExtent.Size)..]);
+            last.Write(bytes.Slice((count - 1) * NbdExtent.Size, NbdExtent.Size));
         }
 
         (_last, Count) = (last, count);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>What an L2 entry says of its guest cluster.</summary>
@@ -31,9 +33,13 @@ internal readonly record struct L2Entry(ulong Raw, ulong Bitmap = 0)
     public static L2Entry Zero => new(ZeroFlag);
 
     /// <summary>What the entry as a whole is; with a bitmap, <see cref="L2Layout"/> tells of each unit.</summary>
-    public L2EntryKind Kind => (Raw & CompressedFlag) != 0 ? L2EntryKind.Compressed
-        : (Raw & ZeroFlag) != 0 ? (HostOffset == 0 ? L2EntryKind.ZeroPlain : L2EntryKind.ZeroAllocated)
-        : HostOffset == 0 && !IsCopied ? L2EntryKind.Unallocated : L2EntryKind.Normal;
+    public L2EntryKind Kind
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => (Raw & CompressedFlag) != 0 ? L2EntryKind.Compressed
+            : (Raw & ZeroFlag) != 0 ? (HostOffset == 0 ? L2EntryKind.ZeroPlain : L2EntryKind.ZeroAllocated)
+            : HostOffset == 0 && !IsCopied ? L2EntryKind.Unallocated : L2EntryKind.Normal;
+    }
 
     /// <summary>Where the host cluster begins, for kinds that have one.</summary>
     public long HostOffset => (long)(Raw & Qcow2Format.OffsetMask);

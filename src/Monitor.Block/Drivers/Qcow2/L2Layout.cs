@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Monitor.Block.Drivers.Qcow2;
 
@@ -51,13 +52,11 @@ internal sealed class L2Layout(int clusterBits, bool isExtended, bool hasDataFil
         (sizeBytes >> TableShift) + ((sizeBytes & ((1UL << TableShift) - 1)) != 0 ? 1UL : 0);
 
     /// <summary>An entry as it is now; from any thread.</summary>
-    public L2Entry Read(MetadataBlock slice, int entry)
-    {
-        if (!isExtended)
-        {
-            return Sound(slice.ReadWord(entry), 0);
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public L2Entry Read(MetadataBlock slice, int entry) => isExtended ? ReadExtended(slice, entry) : Sound(slice.ReadWord(entry), 0);
 
+    private L2Entry ReadExtended(MetadataBlock slice, int entry)
+    {
         (ulong raw, ulong bitmap) = slice.ReadWords(entry);
         return Sound(WithoutReserved(raw), bitmap);
     }
@@ -166,6 +165,7 @@ internal sealed class L2Layout(int clusterBits, bool isExtended, bool hasDataFil
     private static ulong UnitMask(int from, int to) => (1UL << to) - (1UL << from);
 
     /// <summary>Offset 0 is a place only in a data file; elsewhere such an entry has none, whatever its flag says.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private L2Entry Sound(ulong raw, ulong bitmap) =>
         !hasDataFile && raw >> 63 != 0 && (raw & (Qcow2Format.OffsetMask | L2Entry.CompressedFlag)) == 0
             ? new L2Entry(raw & ~Qcow2Format.Copied, bitmap)

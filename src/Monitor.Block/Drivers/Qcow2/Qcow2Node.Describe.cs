@@ -4,7 +4,8 @@ namespace Monitor.Block.Drivers.Qcow2;
 /// <remarks>
 /// A fragmented image has a run for every cluster, and a client that copies or backs it up asks for all of them. So entries are gone
 /// through slice by slice, without a lock, a state machine or a look-up for each: a few nanoseconds an entry. Unlike
-/// <see cref="FormatNode.MapAsync"/>, data go on over host clusters that do not follow each other.
+/// <see cref="FormatNode.MapAsync"/>, data go on over host clusters that do not follow each other. An image without bitmaps in its entries,
+/// the usual one, has a loop of its own: twice as fast as the one over units.
 /// </remarks>
 public sealed partial class Qcow2Node
 {
@@ -44,7 +45,9 @@ public sealed partial class Qcow2Node
 
             if (slice is not null)
             {
-                offset = DescribeSlice(slice, entry, offset, end, runs, ref count);
+                offset = Layout.IsExtended
+                    ? DescribeUnits(slice, entry, offset, end, runs, ref count)
+                    : DescribeClusters(slice, entry, offset, end, runs, ref count);
                 continue;
             }
 
@@ -58,7 +61,37 @@ public sealed partial class Qcow2Node
 
     /// <summary>Adds the runs of one slice, as far as there is room; at least one.</summary>
     /// <returns>Where they end.</returns>
-    private long DescribeSlice(MetadataBlock slice, int entry, long offset, long end, Span<BlockStatus> runs, ref int count)
+    private long DescribeClusters(MetadataBlock slice, int entry, long offset, long end, Span<BlockStatus> runs, ref int count)
+    {
+        L2Layout layout = Layout;
+        int bits = _clusterBits;
+        long first = (offset >> bits) - entry;
+        int entries = (int)Math.Min(_image.Map.SliceEntries, ((end - 1) >> bits) - first + 1);
+        BlockMappingKind kind = MappingKind(layout.Read(slice, entry).Kind);
+        while (++entry < entries)
+        {
+            BlockMappingKind next = MappingKind(layout.Read(slice, entry).Kind);
+            if (next == kind)
+            {
+                continue;
+            }
+
+            long at = (first + entry) << bits;
+            runs[count++] = BlockStatus.Of(kind, at - offset);
+            (offset, kind) = (at, next);
+            if (count == runs.Length)
+            {
+                return offset;
+            }
+        }
+
+        end = Math.Min(end, (first + entries) << bits);
+        runs[count++] = BlockStatus.Of(kind, end - offset);
+        return end;
+    }
+
+    /// <summary>Does the same where units are parts of clusters.</summary>
+    private long DescribeUnits(MetadataBlock slice, int entry, long offset, long end, Span<BlockStatus> runs, ref int count)
     {
         L2Layout layout = Layout;
         int entries = _image.Map.SliceEntries;

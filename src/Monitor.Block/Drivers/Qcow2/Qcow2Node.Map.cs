@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Monitor.Block.Drivers.Qcow2;
 
 /// <summary>Where the bytes live.</summary>
@@ -69,6 +71,7 @@ public sealed partial class Qcow2Node
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static BlockMappingKind MappingKind(L2EntryKind kind) => kind switch
     {
         L2EntryKind.Normal => BlockMappingKind.Data,

@@ -6,12 +6,14 @@ namespace Benchmarks.SideBySide.Scenarios;
 internal static class NbdLoad
 {
     private const int RequestBytes = 4096;
-    private static readonly TimeSpan s_warmUp = TimeSpan.FromMilliseconds(300);
+
+    /// <summary>How long a load runs before it counts.</summary>
+    public static readonly TimeSpan WarmUp = TimeSpan.FromMilliseconds(300);
 
     public static void Measure(Daemon daemon, string export, bool write, long span, int depth, TimeSpan burst, string name, Record record)
     {
         using var connection = new NbdConnection(daemon.NbdPath, export);
-        connection.Load(write, RequestBytes, span, depth, s_warmUp);
+        connection.Load(write, RequestBytes, span, depth, WarmUp);
         double cpu = daemon.CpuSeconds();
         var clock = Stopwatch.StartNew();
         long done = connection.Load(write, RequestBytes, span, depth, burst);
