@@ -195,7 +195,7 @@ public sealed class BackupJob : BlockJob
         }
 
         bool usesCopyRange = _options is { Perf.UseCopyRange: true, Compress: false };
-        _copy = new BlockCopy(SourceDoor.Root!, TargetDoor.Root!, _toCopy, Progress.Advance, _options.Perf?.MaxChunk ?? 0, usesCopyRange)
+        _copy = new BlockCopy(SourceDoor.Root!, TargetDoor.Root!, _toCopy, CountCopied, _options.Perf?.MaxChunk ?? 0, usesCopyRange)
         {
             DiscardsSource = _options.DiscardSource,
             SkipZeroes = _options.TargetIsZero,
@@ -209,6 +209,9 @@ public sealed class BackupJob : BlockJob
         // Started behind closed doors, it is running, then paused until they open.
         Halt();
     }
+
+    /// <summary>Counts whole clusters, as the bitmap does, also where the disk ends inside one.</summary>
+    private void CountCopied(long bytes) => Progress.Advance((bytes + _toCopy.Granularity - 1) & -(long)_toCopy.Granularity);
 
     private ValueTask UnmarkUnallocated(long offset, BlockStatus status)
     {
