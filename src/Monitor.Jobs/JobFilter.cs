@@ -16,7 +16,7 @@ internal static class JobFilter
         DiscardUnmap = true,
     };
 
-    /// <summary>Adds the filter and moves the source's users onto it.</summary>
+    /// <summary>Adds the filter and moves the source's users onto it. It stays, whatever becomes of them, until <see cref="CloseAsync"/>.</summary>
     /// <param name="graph">The graph.</param>
     /// <param name="filter">Without children yet; a name the client gave was reserved.</param>
     /// <param name="source">The node below.</param>

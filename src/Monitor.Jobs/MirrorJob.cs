@@ -337,18 +337,17 @@ public sealed class MirrorJob : BlockJob
         return await TryFlushTargetAsync().ConfigureAwait(false);
     }
 
-    /// <summary>Moves the users off the filter: to the target if it is to take over, else back to the source. Doors are closed.</summary>
+    /// <summary>
+    /// Moves the users off the filter and, if the target is to take over, on to it with all others that the source has: some may have come
+    /// while it was mirrored. Doors are closed.
+    /// </summary>
     private void LeaveSource()
     {
+        Graph.MoveParents(_filter, _source);
         if (_mustPivot)
         {
             Graph.SetPermissions(TargetDoor, BlockPermission.None, BlockPermission.All);
-            Graph.MoveParents(_replaced ?? _filter, _target);
-        }
-
-        if (!_mustPivot || _replaced is not null)
-        {
-            Graph.MoveParents(_filter, _source);
+            Graph.MoveParents(_replaced ?? _source, _target, edge => edge.Parent != _filter);
         }
 
         _filter.Active = null;

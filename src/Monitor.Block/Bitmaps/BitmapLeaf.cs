@@ -47,10 +47,11 @@ internal sealed class BitmapLeaf
     /// <returns>Null if no bit is set.</returns>
     internal static BitmapLeaf? FromData(ReadOnlySpan<byte> data, int granules, BitmapLeaf? like)
     {
-        if (like is not null && like.Data.SequenceEqual(data))
-            return like.Share();
-        if (!data.ContainsAnyExcept((byte)0))
+        int first = data.IndexOfAnyExcept((byte)0);
+        if (first < 0)
             return null;
+        if (like is not null && like.Data[first] == data[first] && like.Data.SequenceEqual(data))
+            return like.Share();
         var leaf = new BitmapLeaf();
         Span<ulong> words = leaf.Words;
         data.CopyTo(MemoryMarshal.AsBytes(words));
@@ -108,14 +109,14 @@ internal sealed class BitmapLeaf
     private void Measure()
     {
         ReadOnlySpan<ulong> words = Words;
-        ulong summary = 0;
+        ReadOnlySpan<Vector256<ulong>> vectors = MemoryMarshal.Cast<ulong, Vector256<ulong>>(words);
+        ulong zeroes = 0;
+        for (int i = 0; i < vectors.Length; i++)
+            zeroes |= (ulong)Vector256.Equals(vectors[i], Vector256<ulong>.Zero).ExtractMostSignificantBits() << (i * Vector256<ulong>.Count);
+        ulong summary = ~zeroes;
         int count = 0;
-        for (int i = 0; i < words.Length; i++)
-        {
-            summary |= words[i] != 0 ? 1UL << i : 0;
-            count += BitOperations.PopCount(words[i]);
-        }
-
+        for (ulong rest = summary; rest != 0; rest &= rest - 1)
+            count += BitOperations.PopCount(words[BitOperations.TrailingZeroCount(rest)]);
         Summary = summary;
         Count = count;
     }

@@ -3,6 +3,7 @@ using Monitor.Block.Bitmaps;
 using Monitor.Jobs;
 using Monitor.Qapi;
 using NUnit.Framework;
+using BlockPermission = Monitor.Block.BlockPermission;
 
 namespace Unit.Jobs;
 
@@ -27,6 +28,23 @@ public sealed class BackupJobTests
 
     [TearDown]
     public void TearDown() => _room.Dispose();
+
+    [Test]
+    public async Task When_the_last_guest_leaves_the_filter_stays_and_the_next_one_cannot_write_past_it()
+    {
+        Gate copying = _room.Target.HoldWrite(0);
+        BackupJob job = await _room.BackupAsync();
+        await _room.TurnAsync(() => _room.Graph.DetachRootAsync(_room.Guest).AsTask());
+
+        Assert.That(
+            _room.Refusal(() => _room.Graph.AttachRoot(new BlockBackend("next"), _room.Source, BlockPermission.Write, BlockPermission.All)),
+            Does.Contain("Permission conflict on node 'src'"));
+        copying.Open();
+        await job.Gone;
+        Assert.That(
+            _room.Refusal(() => _room.Graph.AttachRoot(new BlockBackend("next"), _room.Source, BlockPermission.Write, BlockPermission.All)),
+            Is.Empty);
+    }
 
     [Test]
     public async Task A_backup_runs_through_these_events_and_leaves_the_graph_as_it_was()
