@@ -379,8 +379,13 @@ public sealed class BlockCopy
 
         try
         {
-            _usesCopyRange = await _target.Node.CopyFromAsync(offset, range).ConfigureAwait(false);
-            return _usesCopyRange;
+            bool isCopied = await _target.Node.CopyFromAsync(offset, range).ConfigureAwait(false);
+            if (!isCopied)
+            {
+                _usesCopyRange = false;
+            }
+
+            return isCopied;
         }
         catch (BlockIoException)
         {
