@@ -6,8 +6,9 @@ namespace Monitor.Qapi;
 /// processor halts, and to wake it costs the client a call to another processor and us the time until it runs (on a virtual machine 25 µs
 /// and most of the request's CPU). So while requests follow each other quickly their thread looks for the next one, giving way to
 /// whoever else can run; after a pause it sleeps at once, until two requests follow each other quickly again.</para>
-/// <para>Cost: 60 µs of one processor at the beginning of a pause; nothing for a client that is idle.
-/// A machine with one processor never looks.</para>
+/// <para>Cost: 60 µs of one processor at the beginning of a pause; nothing for a client that is idle. Where requests come just after the
+/// look ended (their client has to ask another server first), each look in vain doubles how many quick requests must pass before the
+/// next. A machine with one processor never looks.</para>
 /// </remarks>
 /// <param name="time">For tests.</param>
 public sealed class ReceivePolling(TimeProvider? time = null)
@@ -20,9 +21,14 @@ public sealed class ReceivePolling(TimeProvider? time = null)
     /// <summary>What came earlier than this came quickly, with the time that it takes to be woken.</summary>
     private static readonly TimeSpan s_quickTime = TimeSpan.FromMicroseconds(100);
 
+    /// <summary>Of quick requests in a row without a look, as a power of two.</summary>
+    private const int MostRestShift = 6;
+
     private readonly TimeProvider _time = time ?? TimeProvider.System;
     private long _began;
     private bool _hasLookedInVain;
+    private int _looksInVain;
+    private int _rest;
 
     /// <summary>Whether to look before sleeping.</summary>
     public bool IsLooking { get; private set; }
@@ -49,5 +55,19 @@ public sealed class ReceivePolling(TimeProvider? time = null)
     }
 
     /// <summary>Something came.</summary>
-    public void End() => IsLooking = s_isOfUse && !_hasLookedInVain && (IsLooking || _time.GetElapsedTime(_began) < s_quickTime);
+    public void End()
+    {
+        if (_hasLookedInVain)
+        {
+            _rest = 1 << Math.Min(_looksInVain++, MostRestShift);
+        }
+        else if (IsLooking)
+        {
+            _looksInVain = 0;
+        }
+        else if (s_isOfUse && _time.GetElapsedTime(_began) < s_quickTime)
+        {
+            IsLooking = _rest-- <= 0;
+        }
+    }
 }

@@ -44,6 +44,44 @@ public sealed class ReceivePollingTests
         Assert.That(polling.IsLooking, Is.False);
     }
 
+    [Test]
+    public void Looks_in_vain_become_rarer_and_one_that_finds_something_makes_up_for_them()
+    {
+        var polling = new ReceivePolling(_time);
+        int[] pauses = [.. Enumerable.Range(0, 5).Select(_ => LookInVain(polling))];
+        Assert.That(pauses, Is.EqualTo(new[] { 1, 2, 3, 5, 9 }), "quick requests before the look");
+        while (!polling.IsLooking)
+        {
+            Receive(polling, s_soon);
+        }
+
+        Receive(polling, s_soon);
+        Assert.That(polling.IsLooking, Is.True);
+        Assert.That(LookInVain(polling), Is.Zero, "it was looking");
+        Assert.That(LookInVain(polling), Is.EqualTo(2), "as after the first");
+    }
+
+    /// <summary>Sends quick requests until the thread looks, then one that comes too late.</summary>
+    /// <returns>How many there were.</returns>
+    private int LookInVain(ReceivePolling polling)
+    {
+        int requests = 0;
+        for (; !polling.IsLooking; requests++)
+        {
+            Receive(polling, s_soon);
+        }
+
+        polling.Begin();
+        while (polling.IsLooking)
+        {
+            _time.Advance(s_soon);
+            polling.LookAgain();
+        }
+
+        polling.End();
+        return requests;
+    }
+
     private void Receive(ReceivePolling polling, TimeSpan after)
     {
         polling.Begin();
