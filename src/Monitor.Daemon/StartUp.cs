@@ -18,12 +18,14 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
     /// <summary>The path that <c>--pidfile</c> gave, if any.</summary>
     public string? PidFilePath { get; private set; }
 
-    /// <summary>The options in the order in which they are carried out: devices after all that they may use, the rest as given.</summary>
-    public static IEnumerable<CommandLineOption> InOrder(List<CommandLineOption> options)
+    /// <summary>The options in the order in which they are carried out: the machine first, devices after all that they may use, the rest as given.</summary>
+    public static IEnumerable<CommandLineOption> InOrder(List<CommandLineOption> given)
     {
+        List<CommandLineOption> options = given.FindAll(option => option.Name != OptionName.Machine);
         int last = options.FindLastIndex(option => option.Name is OptionName.Drive or OptionName.Blockdev or OptionName.Object);
         IEnumerable<CommandLineOption> early = options.Take(last + 1);
-        return early.Where(option => option.Name == OptionName.Snapshot)
+        return given.Where(option => option.Name == OptionName.Machine)
+            .Concat(early.Where(option => option.Name == OptionName.Snapshot))
             .Concat(early.Where(option => option.Name is not (OptionName.Device or OptionName.Snapshot)))
             .Concat(early.Where(option => option.Name == OptionName.Device))
             .Concat(options.Skip(last + 1));
@@ -113,6 +115,9 @@ internal sealed class StartUp(MonitorDaemon daemon, bool isBackground)
             case OptionName.Qmp:
             case OptionName.QmpPretty:
                 return new(AddQmpAsync(option, ChardevOption.ParseAddress($"compat_monitor{_monitors.Count}", value)));
+            case OptionName.Machine:
+                daemon.Devices.TakeMachine(value);
+                break;
             case OptionName.MachineName:
                 daemon.Identity.TakeName(value);
                 break;

@@ -15,6 +15,7 @@ internal enum OptionName
     Ignored,
     Drive,
     Incoming,
+    Machine,
     MachineName,
     MachineUuid,
     Paused,

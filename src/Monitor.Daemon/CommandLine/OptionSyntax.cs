@@ -68,7 +68,7 @@ internal sealed record OptionSyntax(
         new(OptionName.Ignored, "kernel", IsWhole: true),
         new(OptionName.Ignored, "L", 'L', IsWhole: true),
         new(OptionName.Ignored, "m", 'm', IsWhole: true),
-        new(OptionName.Ignored, "machine", 'M', IsWhole: true),
+        new(OptionName.Machine, "machine", 'M', IsWhole: true),
         new(OptionName.Ignored, "msg", IsWhole: true),
         new(OptionName.Ignored, "net", IsWhole: true),
         new(OptionName.Ignored, "netdev", IsWhole: true),

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Monitor.Block;
 using Monitor.Qapi;
 
@@ -20,6 +21,9 @@ public sealed class DeviceManager(DriveManager drives)
         new("ide.0", DeviceBusKind.Ide), new("ide.1", DeviceBusKind.Ide), new("ide.2", DeviceBusKind.Ide),
         new("ide.3", DeviceBusKind.Ide), new("ide.4", DeviceBusKind.Ide), new("ide.5", DeviceBusKind.Ide),
     ];
+
+    /// <summary>In the order in which they are looked at.</summary>
+    private static readonly string[] s_multiplesOfBlocks = ["min_io_size", "opt_io_size", "discard_granularity"];
 
     private readonly List<GuestDevice> _devices = [];
     private readonly List<DeviceBus> _buses = [.. s_builtIn];
@@ -54,6 +58,17 @@ public sealed class DeviceManager(DriveManager drives)
 
     /// <summary>The drive of that name, or that of the device of that id or path; <see langword="null"/> when there is neither.</summary>
     public Drive? FindDrive(string nameOrDevice) => drives.Find(nameOrDevice) ?? Find(nameOrDevice, out _)?.Drive;
+
+    /// <summary>Takes over what a machine of some type has built in: the oldest PCs have a floppy controller.</summary>
+    /// <param name="options">The value of <c>-machine</c>.</param>
+    public void TakeMachine(string options)
+    {
+        string type = LegacyOptions.Parse(options, "type").GetValueOrDefault("type", "");
+        if (type == "pc" || type.StartsWith("pc-i440fx", StringComparison.Ordinal))
+        {
+            _buses.Add(new DeviceBus($"{DeviceBus.NameOf(DeviceBusKind.Floppy)}.0", DeviceBusKind.Floppy));
+        }
+    }
 
     /// <summary>Finds a device by its id or path.</summary>
     /// <param name="idOrPath">The id, the path, or either with the name of its child behind it.</param>
@@ -96,7 +111,7 @@ public sealed class DeviceManager(DriveManager drives)
 
         if (id is not null && _devices.Exists(device => device.Id == id))
         {
-            throw new QmpException($"Duplicate device ID '{id}'");
+            throw new QmpException(isHotplugged ? $"Duplicate device ID '{id}'" : $"Duplicate ID '{id}' for device");
         }
 
         string path = id is null ? $"{Peripheral}-anon/device[{_anonymous}]" : $"{Peripheral}/{id}";
@@ -194,8 +209,10 @@ public sealed class DeviceManager(DriveManager drives)
         string drive = properties.GetValueOrDefault("drive", "");
         if (device.Model.NeedsDrive && drive.Length == 0)
         {
-            throw new QmpException("drive property not set");
+            throw new QmpException(device.Model.Bus == DeviceBusKind.Ide ? "No drive specified" : "drive property not set");
         }
+
+        CheckBlockSizes(device);
 
         if (device.Model.TakesDrive)
         {
@@ -208,6 +225,31 @@ public sealed class DeviceManager(DriveManager drives)
         AddBuses(device);
         DaemonLog.Info("Storage", $"device {device.Path} ({device.Model.Name}) added");
     }
+
+    /// <summary>Refuses sizes that do not go together, of those that were given.</summary>
+    private static void CheckBlockSizes(GuestDevice device)
+    {
+        if (device.FindProperty("logical_block_size") is null)
+        {
+            return;
+        }
+
+        long logical = Bytes(device, "logical_block_size");
+        if (logical > Bytes(device, "physical_block_size"))
+        {
+            throw new QmpException("logical_block_size > physical_block_size not supported");
+        }
+
+        foreach (string name in s_multiplesOfBlocks)
+        {
+            if (device.IsSet(name) && Bytes(device, name) % logical != 0)
+            {
+                throw new QmpException($"{name} must be a multiple of logical_block_size");
+            }
+        }
+    }
+
+    private static long Bytes(GuestDevice device, string name) => long.Parse(device.Get(name).Text, CultureInfo.InvariantCulture);
 
     private async Task AttachAsync(GuestDevice device, string name)
     {

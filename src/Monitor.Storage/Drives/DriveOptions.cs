@@ -118,6 +118,11 @@ internal sealed record DriveOptions
             options.Remove("file");
         }
 
+        if (options.ContainsKey("index") && (options.ContainsKey("unit") || Number(options, "bus") is not (null or 0)))
+        {
+            throw new QmpException("index cannot be used with bus and unit");
+        }
+
         ChooseDriver(options);
         bool isReadOnly = LegacyOptions.Flag(options, "read-only", isCd);
         return new DriveOptions(options)
@@ -147,6 +152,11 @@ internal sealed record DriveOptions
     /// <param name="format">Its format, if given.</param>
     public static DriveOptions OfMedium(string fileName, string? format)
     {
+        if (fileName.Length == 0)
+        {
+            throw new QmpException("The 'file' block driver requires a file name");
+        }
+
         var options = new Dictionary<string, string> { ["file"] = fileName };
         if (format is not null)
         {

@@ -65,5 +65,7 @@ public sealed class GuestDevice
         return property is null ? QmpValue.FromString("") : property.Default.Length == 0 ? QmpValue.FromString("") : property.Parse(property.Default);
     }
 
+    internal bool IsSet(string name) => _values.ContainsKey(name);
+
     internal DeviceProperty? FindProperty(string name) => Model.Properties?.FirstOrDefault(property => property.Name == name);
 }
