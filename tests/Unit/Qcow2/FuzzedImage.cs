@@ -5,7 +5,7 @@ using Monitor.Qapi;
 
 namespace Unit.Qcow2;
 
-/// <summary>An image with a bit of everything, and random damage to its structures: header, tables, refcounts, snapshots, bitmap directory.</summary>
+/// <summary>An image with a bit of everything, and random damage to its structures: header, backing file name, tables, refcounts, snapshots, bitmaps.</summary>
 internal sealed class FuzzedImage
 {
     private const ulong OffsetMask = 0x00FF_FFFF_FFFF_FE00;
@@ -26,6 +26,11 @@ internal sealed class FuzzedImage
         (_image, Data) = (image, data);
         _clusterBytes = 1 << (int)U32(20);
         Note(0, 512);
+        if ((int)U64(8) is not 0 and int name)
+        {
+            Note(name, (int)U32(16));
+        }
+
         int refcountTable = (int)U64(48);
         Note(refcountTable, 64);
         NoteTargets(refcountTable, 8);
@@ -58,6 +63,8 @@ internal sealed class FuzzedImage
                 ClusterSize = (ulong)clusterBytes,
                 ExtendedL2 = kind == FuzzedImageKind.Extended,
                 CompressionType = kind == FuzzedImageKind.Extended ? Qcow2CompressionType.Zstd : null,
+                BackingFile = kind == FuzzedImageKind.Plain ? "base.raw" : null,
+                BackingFmt = kind == FuzzedImageKind.Plain ? BlockdevDriver.Raw : null,
             },
             dataFile));
         Qcow2Node node = await TestImage.OpenAsync(storage, dataFile: dataFile);
@@ -142,8 +149,19 @@ internal sealed class FuzzedImage
             {
                 int directory = (int)U64(at + 24);
                 Note(directory, (int)U64(at + 16));
-                Note((int)U64(directory), 24);
+                NoteBitmapTables(directory, (int)U32(at + 8));
             }
+        }
+    }
+
+    private void NoteBitmapTables(int directory, int count)
+    {
+        const int EntryBytes = 24;
+        for (int at = directory; count > 0; count--)
+        {
+            Note((int)U64(at), 8 * (int)U32(at + 8));
+            int names = BinaryPrimitives.ReadUInt16BigEndian(_image.AsSpan(at + 18)) + (int)U32(at + 20);
+            at += (EntryBytes + names + 7) & ~7;
         }
     }
 

@@ -226,7 +226,7 @@ public sealed class Qcow2FuzzTests
             await TolerateAsync(() => node.ReadAsync(offset, buffer));
         }
 
-        _ = node.ListSnapshots();
+        _ = (node.ListSnapshots(), node.BackingFromImage, node.DescribeFormat());
         await TolerateAsync(async () => await node.TryCheckAsync(ImageCheckFix.None));
     }
 

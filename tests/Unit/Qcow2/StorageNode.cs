@@ -1,4 +1,5 @@
 using Monitor.Block;
+using Monitor.Qapi;
 
 namespace Unit.Qcow2;
 
@@ -68,6 +69,9 @@ internal sealed class StorageNode : BlockNode
         _unflushed.ForEach(change => change.ApplyPartlyTo(left, random));
         return left;
     }
+
+    public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
+        mode == PreallocMode.Falloc ? DoWriteAsync(offset, new byte[length], BlockWriteFlags.None) : base.PreallocateAsync(offset, length, mode);
 
     protected override async ValueTask DoReadAsync(long offset, Memory<byte> buffer)
     {

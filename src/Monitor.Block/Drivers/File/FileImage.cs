@@ -6,6 +6,12 @@ namespace Monitor.Block.Drivers.File;
 /// <summary>Creates plain files (<c>blockdev-create</c> with driver <c>file</c>).</summary>
 public static class FileImage
 {
+    /// <summary>How the texts of a failed reservation begin.</summary>
+    internal const string NotReserved = "Could not preallocate new data";
+
+    /// <summary>How the texts begin where the zeroes could not be written that take space.</summary>
+    internal const string NotWritten = "Could not write zeros for preallocation";
+
     private const int ChunkBytes = 1 << 20;
 
     /// <summary>Creates the file, or empties one that exists, and gives it its size. Runs on a block thread.</summary>
@@ -86,7 +92,8 @@ public static class FileImage
         }
         catch (BlockIoException e)
         {
-            throw new QmpException($"Could not preallocate new data: {e.Message}");
+            Resize(file, 0);
+            throw new QmpException($"{NotReserved}: {e.Message}");
         }
     }
 
@@ -106,7 +113,9 @@ public static class FileImage
         }
         catch (BlockIoException e)
         {
-            throw new QmpException($"Could not write zeros for preallocation: {e.Message}");
+            // What was written is of no use and may be all the space there was.
+            Resize(file, 0);
+            throw new QmpException($"{NotWritten}: {e.Message}");
         }
         finally
         {

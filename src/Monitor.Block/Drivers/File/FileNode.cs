@@ -121,8 +121,25 @@ public sealed class FileNode : BlockNode
     public override FileRange? FindFile(long offset, long length) => _direct is null ? new FileRange(this, offset, length) : null;
 
     /// <inheritdoc/>
-    public override ValueTask PreallocateAsync(long offset, long length, PreallocMode mode) =>
-        mode == PreallocMode.Falloc ? new(BlockThreads.RunAsync(() => Reserve(offset, length))) : base.PreallocateAsync(offset, length, mode);
+    public override async ValueTask PreallocateAsync(long offset, long length, PreallocMode mode)
+    {
+        bool reserves = mode == PreallocMode.Falloc;
+        try
+        {
+            if (reserves)
+            {
+                await BlockThreads.RunAsync(() => Reserve(offset, length)).ConfigureAwait(false);
+            }
+            else
+            {
+                await base.PreallocateAsync(offset, length, mode).ConfigureAwait(false);
+            }
+        }
+        catch (BlockIoException e)
+        {
+            throw new BlockIoException(e.Errno, $"{(reserves ? FileImage.NotReserved : FileImage.NotWritten)}: {Errno.Describe(e.Errno)}");
+        }
+    }
 
     /// <inheritdoc/>
     protected internal override void CheckPermissions(BlockPermission used, BlockPermission shared)
@@ -339,7 +356,7 @@ public sealed class FileNode : BlockNode
     {
         if (!_file.TryReserve(offset, length))
         {
-            throw new BlockIoException(Errno.EOPNOTSUPP, "Could not preallocate new data");
+            throw new BlockIoException(Errno.EOPNOTSUPP);
         }
 
         GrowSize(offset + length);

@@ -20,9 +20,30 @@ public static class Qcow2Image
     /// <param name="file">The node below; permissions to write and resize are held.</param>
     /// <param name="options">What <c>blockdev-create</c> was asked; its <c>file</c> and <c>data-file</c> are not looked at.</param>
     /// <param name="dataFile">The node of the external data file, if the image is to have one; permissions to write and resize are held.</param>
-    /// <exception cref="QmpException">The options contradict each other.</exception>
+    /// <exception cref="QmpException">The options contradict each other, or space could not be taken ahead: then the image is there without it.</exception>
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public static async ValueTask CreateAsync(BlockNode file, BlockdevCreateOptionsQcow2 options, BlockNode? dataFile = null)
+    {
+        await CreateEmptyAsync(file, options, dataFile).ConfigureAwait(false);
+        if (Preallocation(options) is PreallocMode.Off)
+        {
+            return;
+        }
+
+        try
+        {
+            await PreallocateAsync(file, dataFile, Preallocation(options)).ConfigureAwait(false);
+        }
+        catch (BlockIoException e)
+        {
+            // What was taken may be all the space there was.
+            await CreateEmptyAsync(file, options, dataFile).ConfigureAwait(false);
+            string where = dataFile is null && (options.Preallocation is PreallocMode.Falloc or PreallocMode.Full) ? "Failed to resize underlying file: " : "";
+            throw new QmpException($"Could not resize image: {where}{e.Message}");
+        }
+    }
+
+    private static async ValueTask CreateEmptyAsync(BlockNode file, BlockdevCreateOptionsQcow2 options, BlockNode? dataFile)
     {
         Qcow2Header header = Describe(options, dataFile is not null);
         Layout layout = Layout.For(header);
@@ -41,12 +62,8 @@ public static class Qcow2Image
         await file.FlushAsync().ConfigureAwait(false);
         if (dataFile is not null)
         {
+            await dataFile.TruncateAsync(0).ConfigureAwait(false);
             await dataFile.TruncateAsync((long)options.Size).ConfigureAwait(false);
-        }
-
-        if (Preallocation(options) is not PreallocMode.Off and var mode)
-        {
-            await PreallocateAsync(file, dataFile, mode).ConfigureAwait(false);
         }
     }
 
@@ -64,9 +81,15 @@ public static class Qcow2Image
         }
 
         await node.OpenAsync().ConfigureAwait(false);
-        await node.PreallocateAsync(mode).ConfigureAwait(false);
-        await node.FlushAsync().ConfigureAwait(false);
-        await node.CloseAsync().ConfigureAwait(false);
+        try
+        {
+            await node.PreallocateAsync(mode).ConfigureAwait(false);
+            await node.FlushAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            await node.CloseAsync().ConfigureAwait(false);
+        }
     }
 
     /// <summary>The L1 table comes last and takes whole sectors, not its whole last cluster.</summary>
