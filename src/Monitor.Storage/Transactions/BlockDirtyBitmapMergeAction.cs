@@ -35,14 +35,16 @@ internal sealed class BlockDirtyBitmapMergeAction(BlockGraph graph, BlockDirtyBi
 
     protected override void Change()
     {
-        var sources = new List<DirtyBitmap>(arguments.Bitmaps.Count);
+        // One by one, each looked up and checked before the next: which of several mistakes is named follows from it.
+        HierarchicalBitmap gathered = Bitmaps.BeginMerge(Bitmap);
         foreach (BlockDirtyBitmapOrStr source in arguments.Bitmaps)
         {
-            sources.Add(source.External is { } external
+            DirtyBitmap found = source.External is { } external
                 ? BitmapLookup.Find(Graph, external.Node, external.Name).Bitmap
-                : Bitmaps.Find(source.Local!));
+                : Bitmaps.Find(source.Local!);
+            found.Owner.Gather(Bitmap, gathered, found);
         }
 
-        _before = Bitmaps.Merge(Bitmap, sources);
+        _before = Bitmaps.Merge(Bitmap, gathered);
     }
 }
