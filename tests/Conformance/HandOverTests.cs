@@ -218,6 +218,92 @@ public sealed class HandOverTests
         Assert.That(await IsActiveAsync(), Is.True);
     }
 
+    [Test]
+    public async Task An_activation_that_fails_half_way_gives_back_what_it_had_taken()
+    {
+        await AddBitmapAsync("b", ", \"persistent\": true");
+        string second = await AddImageAsync("second", "");
+        await _qmp.ExecuteAsync("blockdev-set-active", """{"active": false}""");
+        byte[] header = await File.ReadAllBytesAsync(second);
+        await File.WriteAllBytesAsync(second, new byte[header.Length]);
+        Assert.That((await _qmp.FailAsync("blockdev-set-active", """{"active": true}""")).Class, Is.EqualTo("GenericError"));
+        Assert.That((await IsActiveAsync(), await IsActiveAsync("second")), Is.EqualTo((false, false)));
+        Tool.Run("qemu-io", "-c", $"write {5 * Granularity} 512", Image);
+        Assert.That(Tool.Run("qemu-img", "info", Image), Does.Not.Contain("in-use"));
+        await File.WriteAllBytesAsync(second, header);
+        await _qmp.ExecuteAsync("blockdev-set-active", """{"active": true}""");
+        Assert.That((await IsActiveAsync(), await IsActiveAsync("second")), Is.EqualTo((true, true)));
+        Assert.That(await DirtyGranulesAsync("b"), Is.EqualTo(new[] { 5 }));
+    }
+
+    [Test]
+    public async Task An_inactivation_that_fails_half_way_leaves_everything_in_use()
+    {
+        await AddBitmapAsync("b", ", \"persistent\": true");
+        await AddImageAsync("second", """, "driver": "blkdebug", "inject-error": [{"event": "none", "iotype": "write", "errno": 28}], "image": {"driver": "file", "filename": "$" }""");
+        await _qmp.ExecuteAsync("block-dirty-bitmap-add", """{"node": "second", "name": "b", "persistent": true}""");
+        await ExportAsync(", \"allow-inactive\": true");
+        using var guest = new NbdTestClient(NbdPath, "disk");
+        Assert.That(guest.Write(3 * Granularity, new byte[512]), Is.Zero);
+        Assert.That(
+            (await _qmp.FailAsync("blockdev-set-active", """{"active": false}""")).Description,
+            Is.EqualTo("Failed to inactivate all nodes: No space left on device"));
+        Assert.That((await IsActiveAsync(), await IsActiveAsync("second")), Is.EqualTo((true, true)));
+        Assert.That(guest.Write(5 * Granularity, new byte[512]), Is.Zero);
+        Assert.That(await DirtyGranulesAsync("b"), Is.EqualTo(new[] { 3, 5 }));
+        Assert.That(Tool.Run("qemu-img", "info", "-U", Image), Does.Contain("in-use"));
+    }
+
+    [Test]
+    public async Task A_filter_and_a_quorum_go_with_all_that_is_below_them()
+    {
+        string[] copies = [await AddImageAsync("one", ""), await AddImageAsync("two", "")];
+        foreach (string node in new[] { "one", "two" })
+        {
+            await _qmp.ExecuteAsync("block-dirty-bitmap-add", $$"""{"node": "{{node}}", "name": "b", "persistent": true, "granularity": {{Granularity}}}""");
+        }
+
+        await _qmp.ExecuteAsync("object-add", """{"qom-type": "throttle-group", "id": "g"}""");
+        await _qmp.ExecuteAsync(
+            "blockdev-add",
+            """{"driver": "throttle", "node-name": "top", "throttle-group": "g", "file": {"driver": "quorum", "node-name": "q", "vote-threshold": 2, "children": ["one", "two"]} }""");
+        await _qmp.ExecuteAsync(
+            "block-export-add", """{"type": "nbd", "id": "t", "node-name": "top", "writable": true, "allow-inactive": true}""");
+        using var guest = new NbdTestClient(NbdPath, "top");
+        Assert.That(guest.Write(2 * Granularity, new byte[512]), Is.Zero);
+        await _qmp.ExecuteAsync("blockdev-set-active", """{"node-name": "top", "active": false}""");
+        foreach (string node in new[] { "top", "q", "one", "two" })
+        {
+            Assert.That(await IsActiveAsync(node), Is.False, node);
+        }
+
+        Assert.That((guest.Write(0, new byte[512]), guest.Read(0, new byte[512])), Is.EqualTo((NotPermitted, 0)));
+        foreach (string image in copies)
+        {
+            Tool.Run("qemu-io", "-c", $"write -P 7 {4 * Granularity} 512", image);
+        }
+
+        await _qmp.ExecuteAsync("blockdev-set-active", """{"node-name": "top", "active": true}""");
+        byte[] data = new byte[512];
+        Assert.That((guest.Write(6 * Granularity, new byte[512]), guest.Read(4 * Granularity, data), data[0]), Is.EqualTo((0, 0, (byte)7)));
+        await QuitAsync();
+        foreach (string image in copies)
+        {
+            Assert.That(
+                await DirtyMap.ReadByQemuAsync(_directory, image, "b"),
+                Is.EqualTo(new[] { 2, 4, 6 }.Select(granule => ((long)granule * Granularity, (long)Granularity))));
+        }
+    }
+
+    private async Task<string> AddImageAsync(string node, string file)
+    {
+        string image = _directory.File(node);
+        Tool.Run("qemu-img", "create", "-q", "-f", "qcow2", image, $"{SizeBytes}");
+        string child = file.Length == 0 ? $$""", "driver": "file", "filename": "{{image}}" """ : file.Replace("$", image, StringComparison.Ordinal);
+        await _qmp.ExecuteAsync("blockdev-add", $$"""{"driver": "qcow2", "node-name": "{{node}}", "file": {"node-name": "{{node}}-file"{{child}}} }""");
+        return image;
+    }
+
     private static int Choose(Random random, SortedSet<int> written)
     {
         int granule = random.Next(SizeBytes / Granularity);
