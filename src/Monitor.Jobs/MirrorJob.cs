@@ -59,7 +59,7 @@ public sealed class MirrorJob : BlockJob
     public static async ValueTask<MirrorJob> StartAsync(JobManager manager, MirrorOptions options)
     {
         BlockNode? replaced = Check(manager, options);
-        var filter = new MirrorTopNode(JobFilter.Settings(options.FilterNodeName, options.Source));
+        var filter = new MirrorTopNode(JobFilter.Settings(options.FilterNodeName, options.Source)) { IsImplicit = options.FilterNodeName is null };
         using NodeNameReservation? name = options.FilterNodeName is { } given ? manager.Graph.Reserve(given) : null;
         MirrorJob job;
         using (await manager.Graph.DrainAsync(options.Source))

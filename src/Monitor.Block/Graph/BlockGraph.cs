@@ -228,12 +228,12 @@ public sealed partial class BlockGraph
     /// <summary>Moves the edges of <paramref name="from"/>'s parents to <paramref name="to"/> (pivot, snapshot, filter in or out). Both are drained.</summary>
     /// <param name="from">The node that loses its parents.</param>
     /// <param name="to">The node that gets them.</param>
-    /// <param name="moves">Which edges move; edges that stay at their node and edges from <paramref name="to"/> itself never do.</param>
+    /// <param name="moves">Which edges move; edges that stay at their node, and those of <paramref name="to"/> and the nodes below it, never do: there would be a cycle.</param>
     /// <exception cref="QmpException">A permission conflict; nothing was changed.</exception>
     public void MoveParents(BlockNode from, BlockNode to, Func<BlockChild, bool>? moves = null)
     {
         AssertTurn();
-        List<BlockChild> moved = [.. from.Parents.Where(e => !e.StaysAtNode && e.Parent != to && (moves?.Invoke(e) ?? true))];
+        List<BlockChild> moved = [.. from.Parents.Where(e => !e.StaysAtNode && !(e.Parent is BlockNode parent && Reaches(to, parent)) && (moves?.Invoke(e) ?? true))];
         if (moved.Find(edge => edge.IsFrozen) is { } frozen)
         {
             throw new QmpException($"Cannot change '{frozen.Name}' link to '{from.NodeName}'");

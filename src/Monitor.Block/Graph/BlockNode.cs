@@ -81,6 +81,9 @@ public abstract class BlockNode : IBlockParent
     /// <summary>Put in by a job, and kept until the job takes it out, also while nobody else uses it.</summary>
     public bool IsJobOwned { get; set; }
 
+    /// <summary>Put in by a job without a name of the client's: who asks for a drive is shown the node below.</summary>
+    public bool IsImplicit { get; init; }
+
     /// <summary>Shows its child's content; put in by a job or an option.</summary>
     public virtual bool IsFilter => false;
 
@@ -172,6 +175,18 @@ public abstract class BlockNode : IBlockParent
     {
         BlockNode node = this;
         while (node.IsFilter && node.FindChild(BlockChildRole.Filtered) is { } child)
+        {
+            node = child.Node;
+        }
+
+        return node;
+    }
+
+    /// <summary>This node, or the first one below it that the client knows of.</summary>
+    public BlockNode SkipImplicit()
+    {
+        BlockNode node = this;
+        while (node.IsImplicit && node.FilteredOrBacking is { } child)
         {
             node = child.Node;
         }

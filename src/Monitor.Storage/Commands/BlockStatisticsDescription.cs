@@ -20,7 +20,7 @@ internal static class BlockStatisticsDescription
     /// <summary>A drive, its medium and all below.</summary>
     public static BlockStats Describe(Drive drive)
     {
-        BlockNode? node = drive.Backend.HasMedium ? drive.Backend.Node : null;
+        BlockNode? node = drive.Backend.HasMedium ? drive.Backend.Node.SkipImplicit() : null;
         return new BlockStats
         {
             Device = drive.Name,

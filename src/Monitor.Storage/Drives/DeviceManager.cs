@@ -1,4 +1,3 @@
-using System.Globalization;
 using Monitor.Block;
 using Monitor.Qapi;
 
@@ -21,9 +20,6 @@ public sealed class DeviceManager(DriveManager drives)
         new("ide.0", DeviceBusKind.Ide), new("ide.1", DeviceBusKind.Ide), new("ide.2", DeviceBusKind.Ide),
         new("ide.3", DeviceBusKind.Ide), new("ide.4", DeviceBusKind.Ide), new("ide.5", DeviceBusKind.Ide),
     ];
-
-    /// <summary>In the order in which they are looked at.</summary>
-    private static readonly string[] s_multiplesOfBlocks = ["min_io_size", "opt_io_size", "discard_granularity"];
 
     private readonly List<GuestDevice> _devices = [];
     private readonly List<DeviceBus> _buses = [.. s_builtIn];
@@ -212,8 +208,6 @@ public sealed class DeviceManager(DriveManager drives)
             throw new QmpException(device.Model.Bus == DeviceBusKind.Ide ? "No drive specified" : "drive property not set");
         }
 
-        CheckBlockSizes(device);
-
         if (device.Model.TakesDrive)
         {
             using GraphChange change = await Graph.ChangeAsync();
@@ -225,31 +219,6 @@ public sealed class DeviceManager(DriveManager drives)
         AddBuses(device);
         DaemonLog.Info("Storage", $"device {device.Path} ({device.Model.Name}) added");
     }
-
-    /// <summary>Refuses sizes that do not go together, of those that were given.</summary>
-    private static void CheckBlockSizes(GuestDevice device)
-    {
-        if (device.FindProperty("logical_block_size") is null)
-        {
-            return;
-        }
-
-        long logical = Bytes(device, "logical_block_size");
-        if (logical > Bytes(device, "physical_block_size"))
-        {
-            throw new QmpException("logical_block_size > physical_block_size not supported");
-        }
-
-        foreach (string name in s_multiplesOfBlocks)
-        {
-            if (device.IsSet(name) && Bytes(device, name) % logical != 0)
-            {
-                throw new QmpException($"{name} must be a multiple of logical_block_size");
-            }
-        }
-    }
-
-    private static long Bytes(GuestDevice device, string name) => long.Parse(device.Get(name).Text, CultureInfo.InvariantCulture);
 
     private async Task AttachAsync(GuestDevice device, string name)
     {
@@ -274,6 +243,7 @@ public sealed class DeviceManager(DriveManager drives)
                 throw new QmpException("Device needs media, but drive is empty");
             }
 
+            BlockSizes.Check(device);
             drive.Attach(device);
         }
         catch

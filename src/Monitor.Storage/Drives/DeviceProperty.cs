@@ -14,8 +14,10 @@ internal sealed record DeviceProperty(string Name, string Type, string Default)
     private const ulong MaximumBlockBytes = 2 << 20;
 
     /// <summary>Reads a value.</summary>
+    /// <param name="text">The value as text.</param>
+    /// <param name="owner">How refusals name the device; empty where QEMU gives it no name.</param>
     /// <exception cref="QmpException">It is none of the property's type.</exception>
-    public QmpValue Parse(string text)
+    public QmpValue Parse(string text, string owner = "")
     {
         QmpInputVisitor visitor = KeyvalParser.Parse($"value={text.Replace(",", ",,", StringComparison.Ordinal)}", null);
         visitor.StartStruct(null);
@@ -28,7 +30,7 @@ internal sealed record DeviceProperty(string Name, string Type, string Default)
                 "uint32" => QmpValue.FromInteger(visitor.ReadUInt32("value")),
                 "int32" => QmpValue.FromInteger(ReadSlot(visitor)),
                 "uint64" => QmpValue.FromInteger((long)visitor.ReadUInt64("value")),
-                "size" => QmpValue.FromInteger(CheckBlockBytes(visitor.ReadSize("value"))),
+                "size" => QmpValue.FromInteger(CheckBlockBytes(visitor.ReadSize("value"), owner)),
                 "OnOffAuto" => Known(OnOffAutoWire.TryParse(text, out _), text),
                 "BlockdevOnError" => Known(BlockdevOnErrorWire.TryParse(text, out _), text),
                 _ => QmpValue.FromString(text),
@@ -62,7 +64,7 @@ internal sealed record DeviceProperty(string Name, string Type, string Default)
         return int.TryParse(digits, System.Globalization.NumberStyles.HexNumber, null, out int value) && value < 32 ? value : null;
     }
 
-    private long CheckBlockBytes(ulong bytes)
+    private long CheckBlockBytes(ulong bytes, string owner)
     {
         if (!Name.EndsWith("_block_size", StringComparison.Ordinal) || bytes == 0)
         {
@@ -71,12 +73,12 @@ internal sealed record DeviceProperty(string Name, string Type, string Default)
 
         if (bytes is < MinimumBlockBytes or > MaximumBlockBytes)
         {
-            throw new QmpException($"Property .{Name} doesn't take value {bytes} (minimum: {MinimumBlockBytes}, maximum: {MaximumBlockBytes})");
+            throw new QmpException($"Property {owner}.{Name} doesn't take value {bytes} (minimum: {MinimumBlockBytes}, maximum: {MaximumBlockBytes})");
         }
 
         return (bytes & (bytes - 1)) == 0
             ? (long)bytes
-            : throw new QmpException($"Property .{Name} doesn't take value '{bytes}', it's not a power of 2");
+            : throw new QmpException($"Property {owner}.{Name} doesn't take value '{bytes}', it's not a power of 2");
     }
 
     private QmpValue Known(bool isKnown, string text) =>

@@ -14,7 +14,7 @@ internal static class DriveDescription
         Type = "unknown",
         Removable = drive.IsRemovable,
         Locked = false,
-        Inserted = drive.Backend.HasMedium ? NodeDescription.Describe(drive.Backend.Node, flat: false, drive) : null,
+        Inserted = drive.Backend.HasMedium ? NodeDescription.Describe(drive.Backend.Node.SkipImplicit(), flat: false, drive) : null,
         TrayOpen = drive.HasTray ? drive.Device!.IsTrayOpen : null,
         IoStatus = drive.IoStatus,
     };

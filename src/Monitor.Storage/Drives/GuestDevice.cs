@@ -50,7 +50,7 @@ public sealed class GuestDevice
         }
 
         DeviceProperty property = FindProperty(name) ?? throw new QmpException($"Property '{Model.Name}.{name}' not found");
-        _values[name] = property.Parse(text);
+        _values[name] = property.Parse(text, Model.BackendChild is null ? Id ?? "" : "");
     }
 
     /// <summary>The value of a property of its own; the empty string for what is unknown.</summary>
@@ -65,6 +65,7 @@ public sealed class GuestDevice
         return property is null ? QmpValue.FromString("") : property.Default.Length == 0 ? QmpValue.FromString("") : property.Parse(property.Default);
     }
 
+    /// <summary>Whether a property was set when the device was made.</summary>
     internal bool IsSet(string name) => _values.ContainsKey(name);
 
     internal DeviceProperty? FindProperty(string name) => Model.Properties?.FirstOrDefault(property => property.Name == name);

@@ -47,6 +47,18 @@ public sealed class BackupJobTests
     }
 
     [Test]
+    public async Task A_target_that_reads_its_source_goes_on_reading_it_below_the_filter()
+    {
+        _room.Turn(() => _room.Graph.AttachChild(_room.Target, _room.Source, "backing", BlockChildRole.CopyOnWrite));
+        BackupJob job = await _room.BackupAsync(_room.BackupOptions with { Sync = MirrorSyncMode.None });
+        Assert.That(_room.Target.Backing!.Node, Is.SameAs(_room.Source), "with the filter there it would read itself");
+        Assert.That(_room.Guest.Node, Is.Not.SameAs(_room.Source));
+        await _room.TurnAsync(() => job.CancelAsync(force: true));
+        await job.Gone;
+        Assert.That((_room.Guest.Node, _room.Target.Backing.Node), Is.EqualTo((_room.Source, _room.Source)));
+    }
+
+    [Test]
     public async Task A_backup_runs_through_these_events_and_leaves_the_graph_as_it_was()
     {
         BackupJob job = await _room.BackupAsync();
