@@ -19,6 +19,10 @@ internal readonly record struct Qcow2CacheSizes(long L2Bytes, long RefcountBytes
     /// <exception cref="QmpException">The options contradict each other or the image.</exception>
     public static Qcow2CacheSizes From(BlockdevOptionsQcow2? options, Qcow2Header header)
     {
+        RefuseNegative("l2-cache-size", options?.L2CacheSize);
+        RefuseNegative("l2-cache-entry-size", options?.L2CacheEntrySize);
+        RefuseNegative("refcount-cache-size", options?.RefcountCacheSize);
+        RefuseNegative("cache-size", options?.CacheSize);
         if (options?.CacheCleanInterval is < 0 or > uint.MaxValue)
         {
             throw new QmpException("Cache clean interval too big");
@@ -57,6 +61,14 @@ internal readonly record struct Qcow2CacheSizes(long L2Bytes, long RefcountBytes
 
         long l2Part = l2 ?? (refcount is not null ? both - refcount.Value : Math.Min(wholeDisk, Math.Max(0, both - leastRefcount)));
         return (l2Part, refcount ?? both - l2Part);
+    }
+
+    private static void RefuseNegative(string name, long? bytes)
+    {
+        if (bytes < 0)
+        {
+            throw new QmpException($"Parameter '{name}' expects a non-negative number below 2^64");
+        }
     }
 
     private static long RoundUp(long value, long unit) => (value + unit - 1) / unit * unit;
