@@ -130,6 +130,33 @@ public sealed class NodeBitmapsConcurrencyTests
     }
 
     [Test]
+    public void Merges_clears_and_successors_under_writes_lose_no_mark([Values(8, 9)] int seed)
+    {
+        var node = new NodeBitmaps(Size);
+        DirtyBitmap target = node.Add("target", Granularity);
+        DirtyBitmap clean = node.Add("clean", CoarseFactor * Granularity, disabled: true);
+        int[] data = new int[Granules];
+        var threads = Enumerable.Range(0, Writers)
+            .Select(writer => new Thread(() => Increment(node, data, new Random((seed * 100) + writer)))).ToList();
+        var looker = new Thread(() =>
+        {
+            while (threads.Exists(thread => thread.IsAlive))
+                node.List();
+        });
+        threads.ForEach(thread => thread.Start());
+        looker.Start();
+        var taken = new HierarchicalBitmap(Size, Granularity);
+        var random = new Random(seed);
+        while (threads.Exists(thread => thread.IsAlive))
+            Change(node, target, clean, taken, random.Next(4));
+        threads.ForEach(thread => thread.Join());
+        looker.Join();
+        taken.Merge(node.CopyContent(target));
+        for (int granule = 0; granule < Granules; granule++)
+            Assert.That(taken.IsDirty(granule * (long)Granularity), Is.EqualTo(data[granule] > 0), $"seed {seed} granule {granule}");
+    }
+
+    [Test]
     public void A_writer_that_looks_after_its_acknowledgement_finds_its_mark_whoever_folds_meanwhile()
     {
         var node = new NodeBitmaps(Size);
@@ -148,6 +175,26 @@ public sealed class NodeBitmapsConcurrencyTests
         threads.ForEach(thread => thread.Start());
         threads.ForEach(thread => thread.Join());
         Assert.That(lost, Is.Zero);
+    }
+
+    private static void Change(NodeBitmaps node, DirtyBitmap target, DirtyBitmap clean, HierarchicalBitmap taken, int what)
+    {
+        if (what == 0)
+        {
+            node.Merge(target, [clean]);
+        }
+        else if (what == 1)
+        {
+            taken.Merge(node.Clear(target));
+        }
+        else
+        {
+            node.CreateSuccessor(target);
+            if (what == 2)
+                node.Reclaim(target);
+            else
+                taken.Merge(node.Abdicate(target));
+        }
     }
 
     private static void Increment(NodeBitmaps node, int[] data, Random random)
