@@ -47,7 +47,7 @@ public sealed partial class Qcow2Node
     protected internal override void Reconfigure(BlockdevOptions? options)
     {
         BlockdevOptionsQcow2? qcow2 = options?.Qcow2;
-        RefuseKeptClusters(qcow2, Header);
+        RefuseWhatVersion2Lacks(qcow2, Header);
         _image.SetCacheSizes(Qcow2CacheSizes.From(qcow2, Header));
         _image.Discards = Qcow2DiscardPolicy.From(qcow2, Settings.DiscardUnmap);
         _cleaner?.SetInterval(CleanInterval(qcow2));

@@ -98,12 +98,7 @@ public sealed partial class Qcow2Node : FormatNode
             (image, size) = await ShowSnapshotAsync(image, snapshot).ConfigureAwait(false);
         }
 
-        if (_options?.LazyRefcounts == true && header.Version < 3)
-        {
-            throw new QmpException("Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level");
-        }
-
-        RefuseKeptClusters(_options, header);
+        RefuseWhatVersion2Lacks(_options, header);
         Qcow2CacheSizes sizes = Qcow2CacheSizes.From(_options, header);
         _clusterBits = (int)header.ClusterBits;
         _image?.Supersede();
@@ -165,8 +160,13 @@ public sealed partial class Qcow2Node : FormatNode
 
     private static TimeSpan CleanInterval(BlockdevOptionsQcow2? options) => TimeSpan.FromSeconds(options?.CacheCleanInterval ?? DefaultCleanSeconds);
 
-    private static void RefuseKeptClusters(BlockdevOptionsQcow2? options, Qcow2Header header)
+    private static void RefuseWhatVersion2Lacks(BlockdevOptionsQcow2? options, Qcow2Header header)
     {
+        if (options?.LazyRefcounts == true && header.Version < 3)
+        {
+            throw new QmpException("Lazy refcounts require a qcow2 image with at least qemu 1.1 compatibility level");
+        }
+
         if (options?.DiscardNoUnref == true && header.Version < 3)
         {
             throw new QmpException("discard-no-unref is only supported since qcow2 version 3");
