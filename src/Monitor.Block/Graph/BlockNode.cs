@@ -439,6 +439,11 @@ public abstract class BlockNode : IBlockParent
     {
     }
 
+    /// <summary>Reads what new options or a new file ask for, at the end of a reopen; it is drained.</summary>
+    /// <exception cref="QmpException">They cannot be met.</exception>
+    /// <exception cref="BlockIoException">The medium failed.</exception>
+    protected internal virtual ValueTask OnReopenedAsync() => default;
+
     /// <summary>Forgets what it keeps of an image that another process may change from now on. It is drained, stored and inactive. A turn.</summary>
     protected internal virtual void OnInactivated()
     {

@@ -327,6 +327,11 @@ public sealed class BlockReopen
         Edit();
         foreach (NodeReopen reopen in _nodes)
         {
+            await BlockThreads.RunAsync(reopen.Node.OnReopenedAsync);
+        }
+
+        foreach (NodeReopen reopen in _nodes)
+        {
             if (reopen.BecomesWritable)
             {
                 await BlockThreads.RunAsync(reopen.Node.EnterWritableAsync);

@@ -19,7 +19,6 @@ internal sealed class ImageMetadata
     /// <summary>Clusters that may wait for a flush before one is made for their sake.</summary>
     private const int RetiredLimit = 16384;
 
-    private readonly HashSet<string> _overlapChecks;
     private Qcow2CacheSizes _sizes;
 
     /// <summary>Takes over an image whose header was read and checked.</summary>
@@ -37,7 +36,7 @@ internal sealed class ImageMetadata
         Discards = discards;
         Corruption = new CorruptionReporter(node, Header, File, events);
         Retired = new RetiredClusters(requests);
-        (_sizes, _overlapChecks) = (sizes, overlapChecks);
+        (_sizes, OverlapChecks) = (sizes, overlapChecks);
         Layout = L2Layout.For(Header.Header);
         Adopt(image.L1, image.RefcountTable, image.Snapshots, image.SnapshotTableBytes);
     }
@@ -49,7 +48,7 @@ internal sealed class ImageMetadata
         Supersede();
         Qcow2Header header = Header.Header;
         (Snapshots, SnapshotTableBytes) = (snapshots, snapshotTableBytes);
-        Clusters = new MetadataClusters((int)header.ClusterBits, _overlapChecks.Contains);
+        Clusters = new MetadataClusters((int)header.ClusterBits, kind => OverlapChecks.Contains(kind));
         Clusters.Add(0, header.ClusterBytes, MetadataClusters.Header);
         Clusters.Add((long)header.L1Offset, header.L1Entries * (long)sizeof(ulong), MetadataClusters.ActiveL1);
         Clusters.Add((long)header.RefcountTableOffset, (long)header.RefcountTableClusters << (int)header.ClusterBits, MetadataClusters.RefcountTable);
@@ -76,12 +75,15 @@ internal sealed class ImageMetadata
                 ? ((long)extension.DirectoryOffset, (long)extension.DirectorySize)
                 : default;
 
-    /// <summary>Reads where the snapshots' L2 tables are, if writes that would hit them are looked for. After each <see cref="Adopt"/>.</summary>
+    /// <summary>Which structures are looked for before a write: names of <see cref="MetadataClusters"/>.</summary>
+    public HashSet<string> OverlapChecks { get; set; }
+
+    /// <summary>Reads where the snapshots' L2 tables are, if writes that would hit them are looked for. After each <see cref="Adopt"/> and new choice.</summary>
     /// <exception cref="QmpException">A snapshot's L1 table is not sound.</exception>
     /// <exception cref="BlockIoException">The medium failed.</exception>
     public async ValueTask NoteInactiveL2Async()
     {
-        if (!_overlapChecks.Contains(MetadataClusters.InactiveL2))
+        if (!OverlapChecks.Contains(MetadataClusters.InactiveL2))
         {
             return;
         }

@@ -49,6 +49,7 @@ public sealed partial class Qcow2Node
         BlockdevOptionsQcow2? qcow2 = options?.Qcow2;
         RefuseWhatVersion2Lacks(qcow2, Header);
         _image.SetCacheSizes(Qcow2CacheSizes.From(qcow2, Header));
+        _image.OverlapChecks = Qcow2OverlapSelection.From(qcow2?.OverlapCheck);
         _image.Discards = Qcow2DiscardPolicy.From(qcow2, Settings.DiscardUnmap);
         _cleaner?.SetInterval(CleanInterval(qcow2));
     }

@@ -73,6 +73,9 @@ public sealed partial class Qcow2Node
     protected internal override void OnFileReplaced() => _image.ForgetBlocks();
 
     /// <inheritdoc/>
+    protected internal override ValueTask OnReopenedAsync() => _image.NoteInactiveL2Async();
+
+    /// <inheritdoc/>
     protected internal override void OnInactivated() => _storedBitmaps.Forget();
 
     /// <inheritdoc/>
