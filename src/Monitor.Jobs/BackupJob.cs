@@ -170,25 +170,37 @@ public sealed class BackupJob : BlockJob
         }
     }
 
-    /// <summary>In the drained section: takes the doors, freezes the bitmap, decides what is to be copied.</summary>
+    /// <summary>In the drained section: takes the doors, decides what is to be copied, freezes the bitmap.</summary>
+    /// <exception cref="QmpException">Permissions conflict; the job is gone and the bitmap as before.</exception>
     private void Attach(uint clusterSize)
     {
         try
         {
             Graph.AttachRoot(SourceDoor, _options.Source, BlockPermission.ConsistentRead, BlockPermission.All, staysAtNode: true);
             Graph.AttachRoot(TargetDoor, _options.Target, BlockPermission.None, BlockPermission.All, staysAtNode: true);
+            MakeCopy(clusterSize);
+            Keep(_copy);
         }
         catch (QmpException)
         {
+            _filter.Copy = null;
             JobManager.Detach(Graph.DetachRootAsync(SourceDoor).AsTask());
+            JobManager.Detach(Graph.DetachRootAsync(TargetDoor).AsTask());
             Discard();
             throw;
         }
 
         BlockedNodes.AddRange([_options.Target, _filter]);
+        _bitmap?.Freeze();
+
+        // Started behind closed doors, it is running, then paused until they open.
+        Halt();
+    }
+
+    private void MakeCopy(uint clusterSize)
+    {
         bool isGuided = _options.Sync is MirrorSyncMode.Incremental or MirrorSyncMode.Bitmap;
         _toCopy = _filter.Bitmaps.AddAnonymous(clusterSize, dirty: !isGuided, disabled: true);
-        _bitmap?.Freeze();
         if (isGuided)
         {
             _filter.Bitmaps.MergeContent(_toCopy, _bitmap!.CopyContent());
@@ -204,10 +216,6 @@ public sealed class BackupJob : BlockJob
         };
         Progress.SetTotal(_copy.CountDirtyBytes());
         _filter.Broken = OnBroken;
-        Keep(_copy);
-
-        // Started behind closed doors, it is running, then paused until they open.
-        Halt();
     }
 
     /// <summary>Counts whole clusters, as the bitmap does, also where the disk ends inside one.</summary>
