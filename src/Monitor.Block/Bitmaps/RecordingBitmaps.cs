@@ -23,6 +23,9 @@ namespace Monitor.Block.Bitmaps;
 /// <param name="all">All of them.</param>
 internal sealed class RecordingBitmaps(NodeBitmaps owner, IReadOnlyList<DirtyBitmap> all)
 {
+    /// <summary>After so many folds in a row, each met by new marks, the last one has to do: some milliseconds at most.</summary>
+    private const int MostFolds = 1000;
+
     private readonly WriteLog _log = new(owner.SizeBytes);
     private readonly List<HierarchicalBitmap> _sameGranularity = [];
     private DirtyBitmap[] _atOnce = [];
@@ -34,24 +37,12 @@ internal sealed class RecordingBitmaps(NodeBitmaps owner, IReadOnlyList<DirtyBit
     /// <summary>Notes that a write to a byte range ended, well or not. Lock-free, from any thread, without the lock.</summary>
     internal void Mark(long offset, long length) => _log.Mark(offset, length);
 
-    /// <summary>Brings what was written into every recording bitmap.</summary>
+    /// <summary>Brings what was written into every recording bitmap, as it was at one instant (see <see cref="WriteLog"/>).</summary>
     internal void Fold()
     {
-        FoldForJobs();
-        if (_gathered is not { Content: { DirtyBytes: > 0 } gathered })
-            return;
-        _gathered.Content = new HierarchicalBitmap(gathered.SizeBytes, gathered.Granularity);
-        _sameGranularity.Clear();
-        foreach (DirtyBitmap bitmap in _later)
-        {
-            if (bitmap.Granularity == gathered.Granularity)
-                _sameGranularity.Add(bitmap.Content);
-            else
-                bitmap.Content.Merge(gathered);
-        }
-
-        HierarchicalBitmap.MergeInto(CollectionsMarshal.AsSpan(_sameGranularity), gathered);
-        _sameGranularity.Clear();
+        for (int folds = 0; folds < MostFolds && _log.HasMarks; folds++)
+            FoldForJobs();
+        HandOut();
     }
 
     /// <summary>Brings what was written into the bitmaps without a name.</summary>
@@ -86,6 +77,25 @@ internal sealed class RecordingBitmaps(NodeBitmaps owner, IReadOnlyList<DirtyBit
 
     /// <summary>Follows a change of the node's size; <see cref="Update"/> comes next.</summary>
     internal void Resize(long sizeBytes) => _log.Resize(sizeBytes);
+
+    /// <summary>Gives the others what was gathered for them.</summary>
+    private void HandOut()
+    {
+        if (_gathered is not { Content: { DirtyBytes: > 0 } gathered })
+            return;
+        _gathered.Content = new HierarchicalBitmap(gathered.SizeBytes, gathered.Granularity);
+        _sameGranularity.Clear();
+        foreach (DirtyBitmap bitmap in _later)
+        {
+            if (bitmap.Granularity == gathered.Granularity)
+                _sameGranularity.Add(bitmap.Content);
+            else
+                bitmap.Content.Merge(gathered);
+        }
+
+        HierarchicalBitmap.MergeInto(CollectionsMarshal.AsSpan(_sameGranularity), gathered);
+        _sameGranularity.Clear();
+    }
 
     private void Record(uint? finest)
     {

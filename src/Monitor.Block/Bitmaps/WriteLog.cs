@@ -31,6 +31,12 @@ namespace Monitor.Block.Bitmaps;
 /// that nothing names.
 /// </para>
 /// <para>
+/// <b>One instant.</b> A fold may take a mark of a high word and miss an earlier one of a low word that it has passed. But no mark's W4
+/// can end behind F1 without leaving the map's summary set until the next F1. So if all summaries are clear when a fold has ended, no mark
+/// ended meanwhile: what was taken are all marks that ended before F1, and of writes still in flight some. Who must see one instant folds
+/// until then.
+/// </para>
+/// <para>
 /// <b>Data before mark.</b> A copier folds, clears the bit in its bitmap, then reads the data. A write whose bit was taken by that fold did
 /// W1 before F4, and its data landed before W1, so the copier reads the new data; a later one marks again. For this the writer's data must
 /// be visible before its W1 <i>read</i> is served, a store before a load. An OR orders that by itself; on the skipping path x86-64 gives it
