@@ -1,6 +1,6 @@
 using Monitor.Block;
-using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Drivers.File;
+using Monitor.Block.Drivers.Filters;
 using Monitor.Block.Drivers.Raw;
 using Monitor.Jobs;
 using Monitor.Qapi;
